@@ -1,0 +1,1 @@
+"""The events, topics and envelope that every part of Connected Inbox shares."""

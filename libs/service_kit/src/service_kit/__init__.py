@@ -1,0 +1,1 @@
+"""What every Connected Inbox service needs and none should see twice."""

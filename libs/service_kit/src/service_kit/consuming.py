@@ -1,0 +1,547 @@
+"""The consumer of every service: batches, at least once, nothing skipped (architecture §2 and §4).
+
+By batch: decode each record on its own; hand the good ones to the service, which loads, decides and saves in
+one transaction; publish what follows and the dead letters, and wait for every acknowledgement; only then let
+the offsets be committed. Built on FastStream's batch subscriber.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream._internal.endpoint.subscriber.utils import MultiLock
+from faststream.exceptions import NackMessage
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
+from pydantic import BaseModel
+
+from contracts.envelope import Event, Poison, Reason, UnknownEvent, decode
+from contracts.topics import Topic, dead_letter_topic
+from service_kit.clock import Clock
+from service_kit.database import is_transient, refuses_data
+from service_kit.metrics import (
+    CONSUMER_BATCH_SECONDS,
+    CONSUMER_LAG,
+    CONSUMER_PROGRESS_AGE,
+    CONSUMER_RECORDS,
+    CONSUMER_RETRIES,
+    CONSUMER_STOPPED,
+    DEAD_LETTERS,
+    UNKNOWN_EVENTS,
+)
+from service_kit.publishing import Outgoing, Publisher
+from service_kit.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+D = TypeVar("D", bound=BaseModel)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MEASURE_EVERY: Final = 5.0
+_LONGEST_PAUSE: Final = 30.0
+_WINDOW: Final = 1_000
+
+
+@dataclass(slots=True)
+class Received(Generic[D]):
+    """One decoded record. `appended_at` is the broker's time: when the event reached us."""
+
+    event: Event[D]
+    appended_at: datetime
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None = None
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A decoded record that breaks a rule which only the service can know."""
+
+    received: Received[Any]
+    reason: Reason
+    detail: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What follows from a batch that is saved: records to publish, and records that go to the dead letters."""
+
+    publish: Sequence[Outgoing] = ()
+    rejected: Sequence[Rejected] = ()
+
+
+Handle = Callable[[Sequence[Received[Any]]], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """How a service handles a topic: the event types it knows, and the function that takes a batch of them.
+
+    `handle` saves in one transaction and may be called again with the same records, with some of them, or
+    with records that another replica handles too.
+    """
+
+    events: Mapping[str, type[BaseModel]]
+    handle: Handle
+    max_value_bytes: int | None = None
+
+
+Partition = tuple[str, int]
+Progress = Callable[[Mapping[Partition, datetime]], Awaitable[None]]
+"""Is told through which time each partition (topic without prefix, number) has been read and committed."""
+
+
+class DeadLetterLimit:
+    """Notices when so much is poison that the fault must be ours: a bad deploy, not bad records."""
+
+    def __init__(self, in_a_row: int, of_last_thousand: int) -> None:
+        self._in_a_row = in_a_row
+        self._of_last_thousand = of_last_thousand
+        self._row = 0
+        self._window: deque[bool] = deque(maxlen=_WINDOW)
+
+    def reached_by(self, verdicts: Sequence[bool]) -> bool:
+        """Whether these verdicts (True: poison), after those counted so far, go over the limit."""
+        row, window, bad = (
+            self._row,
+            deque(self._window, maxlen=_WINDOW),
+            sum(self._window),
+        )
+        for poison in verdicts:
+            if len(window) == _WINDOW:
+                bad -= window[0]
+            window.append(poison)
+            bad += poison
+            row = row + 1 if poison else 0
+            if row >= self._in_a_row or bad > self._of_last_thousand:
+                return True
+        return False
+
+    def count(self, verdicts: Sequence[bool]) -> None:
+        """Remember the verdicts of a batch that is done."""
+        for poison in verdicts[-_WINDOW:]:
+            self._window.append(poison)
+            self._row = self._row + 1 if poison else 0
+
+
+@dataclass(slots=True)
+class _DeadLetter:
+    record: ConsumerRecord[Any, Any]
+    reason: Reason
+    detail: str
+
+
+class _LimitReached(Exception):
+    """More poison than the limit allows."""
+
+
+class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is not typed
+    """One member of the service's consumer group, over all the topics that the service handles.
+
+    A batch is split by topic and handled in the order of `handlers`, so that what authorises (the directory)
+    comes first. What is transient is tried again for as long as it takes, without leaving the group.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        service: str,
+        publisher: Publisher,
+        clock: Clock,
+        handlers: Mapping[Topic, Handling],
+        progress: Progress | None = None,
+    ) -> None:
+        self._service = service
+        self._publisher = publisher
+        self._clock = clock
+        self._prefix = settings.topic_prefix
+        self._handlers = {
+            topic.named(self._prefix): (topic, handling)
+            for topic, handling in handlers.items()
+        }
+        self._progress = progress
+        self._attempt_seconds = settings.batch_timeout_seconds
+        self._drain_seconds = settings.drain_seconds
+        self._limit = DeadLetterLimit(
+            settings.dead_letters_in_a_row, settings.dead_letters_of_last_thousand
+        )
+        self._random = random.Random()
+        self._letting_go = asyncio.Event()
+        self._stopping = False
+        self._attempt: asyncio.Timeout | None = None
+        self._healthy = True
+        self._over_limit = False
+        self._progressed_at = time.monotonic()
+        self._measuring: asyncio.Task[None] | None = None
+        self.broker = KafkaBroker(
+            settings.kafka_bootstrap_servers,
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            apply_types=False,
+            client_id=service,
+            request_timeout_ms=15_000,
+            metadata_max_age_ms=30_000,
+            graceful_timeout=self._drain_seconds,
+            security=settings.faststream_security(),
+            logger=None,
+        )
+        self.subscriber = self.broker.subscriber(
+            *self._handlers,
+            group_id=self._prefix + service,
+            batch=True,
+            max_records=settings.batch_max_records,
+            batch_timeout_ms=20,
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            auto_offset_reset="earliest",
+            parser=self._wrap,
+            decoder=self._unwrap,
+            listener=self,
+            max_poll_interval_ms=2**31 - 1,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
+            rebalance_timeout_ms=int(self._drain_seconds * 2_000),
+        )
+        self.subscriber(self._consume)
+        assert isinstance(self.subscriber.lock, MultiLock)
+        self._busy = self.subscriber.lock
+        CONSUMER_STOPPED.labels(service=service).set(0)
+        CONSUMER_PROGRESS_AGE.labels(service=service).set_function(
+            lambda: time.monotonic() - self._progressed_at
+        )
+
+    async def start(self) -> None:
+        """Join the group; raises when no broker answers or a topic is missing."""
+        await self.broker.start()
+        self._measuring = asyncio.create_task(self._measure(), name="consumer-measures")
+
+    async def stop(self) -> None:
+        """Finish or give up the running batch, leave the group; within a bounded time."""
+        self._stopping = True
+        self._let_go()
+        if self._measuring is not None:
+            self._measuring.cancel()
+        try:
+            async with asyncio.timeout(self._drain_seconds + 10):
+                await self.broker.stop()
+        except TimeoutError:
+            log.warning("consumer_stop_timed_out")
+
+    @property
+    def alive(self) -> bool:
+        """False when only a restart can help: a task of the client or of the subscriber has died."""
+        consumer = self.subscriber.consumer
+        if consumer is None:
+            return not self._stopping
+        tasks = [*self.subscriber.tasks]
+        coordinator = getattr(consumer._coordinator, "_coordination_task", None)
+        fetcher = getattr(consumer._fetcher, "_fetch_task", None)
+        return not any(
+            task.done() for task in (*tasks, coordinator, fetcher) if task is not None
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last attempt went well and the consumer has not stopped at its dead-letter limit."""
+        return self.alive and self._healthy and not self._over_limit
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Drain: let go of partitions only when the running batch is committed or given up."""
+        if not revoked:
+            return
+        self._let_go()
+        await self._busy.wait_release(self._drain_seconds + 5)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Work again."""
+        if not self._stopping:
+            self._letting_go.clear()
+        log.info("partitions_assigned", partitions=len(assigned))
+
+    async def _wrap(
+        self, records: tuple[ConsumerRecord[Any, Any], ...]
+    ) -> KafkaAckableMessage:
+        # FastStream's own parser decodes every header and loses the batch at the first that is not UTF-8.
+        return KafkaAckableMessage(
+            body=b"", raw_message=records, consumer=self.subscriber.consumer
+        )
+
+    async def _unwrap(self, message: KafkaAckableMessage) -> Any:
+        return message.raw_message
+
+    async def _consume(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> None:
+        began = time.perf_counter()
+        pause = 0.1
+        while True:
+            try:
+                async with asyncio.timeout(self._attempt_seconds) as self._attempt:
+                    if self._letting_go.is_set():
+                        self._shorten()
+                    await self._work(records)
+                break
+            except _LimitReached:
+                await self._stand_still()
+                raise NackMessage from None
+            except Exception as error:
+                if not (isinstance(error, KafkaError) or is_transient(error)):
+                    log.exception("batch_failed")
+                self._healthy = False
+                CONSUMER_RETRIES.labels(service=self._service).inc()
+                log.warning(
+                    "batch_will_be_tried_again",
+                    error=type(error).__name__,
+                    records=len(records),
+                )
+            finally:
+                self._attempt = None
+                self._progressed_at = time.monotonic()
+            await self._pause(pause * self._random.uniform(0.5, 1.0))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            if self._letting_go.is_set():
+                raise NackMessage
+        self._healthy = True
+        await self._tell_progress(records)
+        CONSUMER_BATCH_SECONDS.labels(service=self._service).observe(
+            time.perf_counter() - began
+        )
+        for topic, count in Counter(record.topic for record in records).items():
+            name = self._handlers[topic][0].name
+            CONSUMER_RECORDS.labels(service=self._service, topic=name).inc(count)
+
+    async def _work(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> None:
+        publish: list[Outgoing] = []
+        dead: list[_DeadLetter] = []
+        by_topic = {
+            name: list(group)
+            for name, group in groupby(sorted(records, key=_topic), key=_topic)
+        }
+        for name, (topic, handling) in self._handlers.items():
+            if name in by_topic:
+                await self._work_topic(topic, handling, by_topic[name], publish, dead)
+        letters = {
+            (letter.record.topic, letter.record.partition, letter.record.offset)
+            for letter in dead
+        }
+        verdicts = [
+            (record.topic, record.partition, record.offset) in letters
+            for record in records
+        ]
+        if dead and self._limit.reached_by(verdicts):
+            raise _LimitReached
+        await self._publisher.publish(
+            publish + [self._dead_letter(letter) for letter in dead]
+        )
+        self._limit.count(verdicts)
+        for letter in dead:
+            DEAD_LETTERS.labels(service=self._service, reason=str(letter.reason)).inc()
+            log.warning(
+                "dead_lettered",
+                reason=str(letter.reason),
+                detail=letter.detail,
+                topic=letter.record.topic,
+                partition=letter.record.partition,
+                offset=letter.record.offset,
+            )
+
+    async def _work_topic(
+        self,
+        topic: Topic,
+        handling: Handling,
+        records: Sequence[ConsumerRecord[Any, Any]],
+        publish: list[Outgoing],
+        dead: list[_DeadLetter],
+    ) -> None:
+        received: list[Received[Any]] = []
+        appended: dict[int, datetime] = {}
+        for record in records:
+            milliseconds = record.timestamp
+            at = appended.get(milliseconds)
+            if at is None:
+                at = appended[milliseconds] = _EPOCH + timedelta(
+                    milliseconds=milliseconds
+                )
+            try:
+                if (
+                    handling.max_value_bytes is not None
+                    and len(record.value or b"") > handling.max_value_bytes
+                ):
+                    raise Poison(
+                        Reason.TOO_LARGE,
+                        f"the value has over {handling.max_value_bytes} bytes",
+                    )
+                event = decode(record.value, record.headers, handling.events, at)
+            except Poison as poison:
+                dead.append(_DeadLetter(record, poison.reason, poison.detail))
+                continue
+            if isinstance(event, UnknownEvent):
+                UNKNOWN_EVENTS.labels(service=self._service).inc()
+                continue
+            received.append(
+                Received(
+                    event, at, topic.name, record.partition, record.offset, record.key
+                )
+            )
+        if not received:
+            return
+        outcome = await self._handle(handling, received)
+        publish.extend(outcome.publish)
+        if outcome.rejected:
+            origin = {(record.partition, record.offset): record for record in records}
+            dead.extend(
+                _DeadLetter(
+                    origin[r.received.partition, r.received.offset], r.reason, r.detail
+                )
+                for r in outcome.rejected
+            )
+
+    async def _handle(
+        self, handling: Handling, received: Sequence[Received[Any]]
+    ) -> Outcome:
+        """Handle a batch; when it fails for what it holds, halve it until the record is found that fails alone."""
+        try:
+            return await handling.handle(received)
+        except Exception as error:
+            if isinstance(error, KafkaError) or is_transient(error):
+                raise
+            if len(received) == 1:
+                refused = refuses_data(error)
+                if not refused:
+                    log.exception("handler_failed")
+                reason = (
+                    Reason.REFUSED_BY_DATABASE if refused else Reason.HANDLER_FAILED
+                )
+                state = getattr(error, "sqlstate", None)
+                detail = f"{type(error).__name__}{f' ({state})' if state else ''}"
+                return Outcome(rejected=[Rejected(received[0], reason, detail)])
+        middle = len(received) // 2
+        first = await self._handle(handling, received[:middle])
+        second = await self._handle(handling, received[middle:])
+        return Outcome(
+            [*first.publish, *second.publish], [*first.rejected, *second.rejected]
+        )
+
+    def _dead_letter(self, letter: _DeadLetter) -> Outgoing:
+        record = letter.record
+        topic = self._handlers[record.topic][0]
+        about = {
+            "x-reason": str(letter.reason),
+            "x-detail": letter.detail,
+            "x-source-topic": record.topic,
+            "x-source-partition": str(record.partition),
+            "x-source-offset": str(record.offset),
+            "x-consumer": self._service,
+            "x-failed-at": self._clock().isoformat(),
+        }
+        if record.value is None:
+            about["x-null-value"] = "true"
+        return Outgoing(
+            topic=dead_letter_topic(self._service, topic).name,
+            key=record.key or b"",
+            value=record.value or b"",
+            headers=[
+                *((name, value) for name, value in record.headers if value is not None),
+                *((name, text.encode()) for name, text in about.items()),
+            ],
+        )
+
+    def _let_go(self) -> None:
+        self._letting_go.set()
+        self._shorten()
+
+    def _shorten(self) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            return
+        soon = asyncio.get_running_loop().time() + self._drain_seconds
+        when = attempt.when()
+        try:
+            attempt.reschedule(soon if when is None else min(when, soon))
+        except RuntimeError:
+            # The attempt has ended in this very moment.
+            return
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._letting_go.wait()
+        except TimeoutError:
+            pass
+
+    async def _stand_still(self) -> None:
+        """Hold the partitions and do nothing, until the process is stopped: an operator must look first."""
+        self._over_limit = True
+        CONSUMER_STOPPED.labels(service=self._service).set(1)
+        log.error("consumer_stopped_at_dead_letter_limit")
+        await self._letting_go.wait()
+
+    async def _measure(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(10):
+                    await self._measure_once()
+            except (KafkaError, TimeoutError, OSError):
+                pass
+            except Exception as error:
+                if not is_transient(error):
+                    log.exception("consumer_measures_failed")
+            await asyncio.sleep(_MEASURE_EVERY)
+
+    async def _measure_once(self) -> None:
+        consumer = self.subscriber.consumer
+        if consumer is None:
+            return
+        assigned = sorted(consumer.assignment())
+        asked_at = self._clock()
+        ends = await consumer.end_offsets(assigned) if assigned else {}
+        lags: Counter[str] = Counter({name: 0 for name in self._handlers})
+        through: dict[Partition, datetime] = {}
+        for partition, end in ends.items():
+            done = await consumer.committed(partition)
+            if done is None:
+                beginning = await consumer.beginning_offsets([partition])
+                done = beginning[partition]
+            lags[partition.topic] += max(end - done, 0)
+            if end <= done:
+                through[
+                    self._handlers[partition.topic][0].name, partition.partition
+                ] = asked_at
+        for name, lag in lags.items():
+            CONSUMER_LAG.labels(
+                service=self._service, topic=self._handlers[name][0].name
+            ).set(lag)
+        if not sum(lags.values()):
+            self._progressed_at = time.monotonic()
+        if self._progress is not None and through:
+            await self._progress(through)
+
+    async def _tell_progress(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+        if self._progress is None:
+            return
+        through: dict[Partition, datetime] = {}
+        for record in records:
+            # Records of a partition come in the order of their append times.
+            partition = (self._handlers[record.topic][0].name, record.partition)
+            through[partition] = _EPOCH + timedelta(milliseconds=record.timestamp)
+        try:
+            await self._progress(through)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("progress_not_told", error=type(error).__name__)
+
+
+def _topic(record: ConsumerRecord[Any, Any]) -> str:
+    return str(record.topic)

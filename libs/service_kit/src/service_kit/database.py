@@ -1,0 +1,162 @@
+"""Postgres for one service: its own role, its own schema, one transaction in sight (A5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import as_file, files
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+import orjson
+import yoyo
+from asyncpg.pool import PoolConnectionProxy
+
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+)
+"""What a function of `storage.py` is given: a connection, usually inside a transaction."""
+
+_DATA_CLASSES: Final = ("22", "23", "54")
+
+
+class Database:
+    """A pool of connections whose search path is the service's schema."""
+
+    def __init__(self, dsn: str, schema: str, *, pool_size: int = 10) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._pool_size = pool_size
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        """Connect; raises what asyncpg raises when the server can't be reached."""
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=self._pool_size,
+            command_timeout=60,
+            max_inactive_connection_lifetime=300,
+            init=prepare,
+            server_settings={
+                "search_path": self._schema,
+                "application_name": self._schema,
+                "timezone": "UTC",
+                "lock_timeout": "30s",
+                "idle_in_transaction_session_timeout": "120s",
+            },
+        )
+
+    async def close(self) -> None:
+        """Let go of every connection, within ten seconds."""
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        try:
+            async with asyncio.timeout(10):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One READ COMMITTED transaction: commits when the block ends, rolls back when it raises."""
+        async with (
+            self._connected.acquire(timeout=30) as connection,
+            connection.transaction(),
+        ):
+            yield connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for reading, outside any transaction."""
+        async with self._connected.acquire(timeout=30) as connection:
+            yield connection
+
+    async def answers(self) -> bool:
+        """Whether the server answers within two seconds."""
+        try:
+            async with asyncio.timeout(2), self.connection() as connection:
+                return bool(await connection.fetchval("SELECT true"))
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+
+    async def listening(self) -> asyncpg.Connection[asyncpg.Record]:
+        """A connection of its own, outside the pool, for LISTEN. The caller closes it."""
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            self._dsn, timeout=10, server_settings={"search_path": self._schema}
+        )
+        return connection
+
+    @property
+    def _connected(self) -> asyncpg.Pool[asyncpg.Record]:
+        if self._pool is None:
+            raise asyncpg.InterfaceError("the database pool is not open")
+        return self._pool
+
+
+def refuses_data(error: BaseException) -> bool:
+    """Whether Postgres (or its driver) refused what a record holds, rather than being away (architecture §4)."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate or "").startswith(_DATA_CLASSES)
+    return isinstance(error, asyncpg.DataError | UnicodeEncodeError)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again later can help: the server is away, busy, or a lock was not to be had."""
+    if refuses_data(error):
+        return False
+    return isinstance(
+        error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError
+    )
+
+
+def migrate(dsn: str, package: str) -> list[str]:
+    """Bring a service's schema up to date and name what was applied; safe with several replicas at once.
+
+    `package` is the service's Python package and names its schema. First come the tables that every service
+    has (outbox, copy of the directory), then the service's own `migrations/*.sql`.
+    """
+    with_schema = _with_query(dsn, schema=package)
+    with (
+        as_file(files("service_kit") / "migrations") as shared,
+        as_file(files(package) / "migrations") as own,
+    ):
+        rooms = ("outbox",) if package == "routing" else ("outbox", "directory_copy")
+        migrations = yoyo.read_migrations(
+            *(str(shared / room) for room in rooms), str(own)
+        )
+        backend = yoyo.get_backend(with_schema)
+        try:
+            with backend.lock():
+                due = backend.to_apply(migrations)
+                backend.apply_migrations(due)
+                return [migration.id for migration in due]
+        finally:
+            backend.connection.close()
+
+
+async def prepare(connection: Any) -> None:
+    """Make json columns Python values on this connection, and back, by orjson."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+        format="binary",
+    )
+    await connection.set_type_codec(
+        "json",
+        schema="pg_catalog",
+        encoder=orjson.dumps,
+        decoder=orjson.loads,
+        format="binary",
+    )
+
+
+def _with_query(dsn: str, **query: str) -> str:
+    parts = urlsplit(dsn)
+    joined = "&".join(filter(None, (parts.query, urlencode(query, quote_via=quote))))
+    return urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, joined, ""))
