@@ -216,8 +216,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             rebalance_timeout_ms=int(self._drain_seconds * 2_000),
         )
         self.subscriber(self._consume)
-        assert isinstance(self.subscriber.lock, MultiLock)
-        self._busy = self.subscriber.lock
         CONSUMER_STOPPED.labels(service=service).set(0)
         CONSUMER_PROGRESS_AGE.labels(service=service).set_function(
             lambda: time.monotonic() - self._progressed_at
@@ -263,7 +261,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         if not revoked:
             return
         self._let_go()
-        await self._busy.wait_release(self._drain_seconds + 5)
+        running = self.subscriber.lock
+        if isinstance(running, MultiLock):
+            await running.wait_release(self._drain_seconds + 5)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Work again."""
