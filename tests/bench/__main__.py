@@ -86,7 +86,7 @@ class Bench:
             name,
             [sys.executable, *command],
             self.folder / f"{name}.log",
-            environment=os.environ | {"KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap} | environment,
+            environment={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap, **environment},
         )
         self.processes.append(process)
         return process
@@ -144,7 +144,7 @@ class Bench:
                 if done and first is None:
                     first = (now, done)
                 if first is not None and done >= wanted and done > first[1]:
-                    return (done - first[1]) / (now - first[0])
+                    return float((done - first[1]) / (now - first[0]))
                 await asyncio.sleep(0.02)
         finally:
             await admin.close()
@@ -228,14 +228,17 @@ async def event_to_row(bench: Bench, setup: simulator.Setup, per_second: float, 
 
     def a_call(call_id: str) -> list[Outgoing]:
         line = random.choice(setup.lines)
-        placed = {
-            "direction": "inbound",
-            "line_number": line.number,
-            "contact_number": f"+1303555{random.randrange(100, 10_000):04}",
-        }
         now = utc_now()
         told = [
-            ("started", telephony.CallStarted(call_id=call_id, **placed)),
+            (
+                "started",
+                telephony.CallStarted(
+                    call_id=call_id,
+                    direction="inbound",
+                    line_number=line.number,
+                    contact_number=f"+1303555{random.randrange(100, 10_000):04}",
+                ),
+            ),
             ("ringing", telephony.CallRinging(call_id=call_id, user_ids=line.user_ids[:1])),
             ("answered", telephony.CallAnswered(call_id=call_id, user_id=line.user_ids[0])),
             ("ended", telephony.CallEnded(call_id=call_id, outcome="completed")),

@@ -27,14 +27,10 @@ def an_app(*, ready: bool = True, live: bool = True) -> FastAPI:
     async def readiness() -> dict[str, bool]:
         return {"database": ready}
 
-    app = create_app(
-        "tests", title="tests", ready=readiness, live=lambda: {"running": live}
-    )
+    app = create_app("tests", title="tests", ready=readiness, live=lambda: {"running": live})
 
     @app.put("/v1/things/{thing_id}")
-    async def put(
-        thing_id: str, thing: Thing, limit: Annotated[int, Query(ge=1)] = 1
-    ) -> Thing:
+    async def put(thing_id: str, thing: Thing, limit: Annotated[int, Query(ge=1)] = 1) -> Thing:
         return thing
 
     @app.get("/v1/gone")
@@ -69,16 +65,12 @@ async def test_a_bad_body_is_a_problem_that_names_each_field() -> None:
 
 async def test_a_body_that_is_no_json_is_a_problem_too() -> None:
     async with a_client(an_app()) as client:
-        answer = await client.put(
-            "/v1/things/a", content=b"{", headers={"content-type": "application/json"}
-        )
+        answer = await client.put("/v1/things/a", content=b"{", headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["errors"]
 
 
-@pytest.mark.parametrize(
-    ("path", "status"), [("/v1/gone", 404), ("/nowhere", 404), ("/v1/broken", 500)]
-)
+@pytest.mark.parametrize(("path", "status"), [("/v1/gone", 404), ("/nowhere", 404), ("/v1/broken", 500)])
 async def test_every_error_is_a_problem(path: str, status: int) -> None:
     async with a_client(an_app()) as client:
         answer = await client.get(path)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
+from pydantic import SecretStr
 
 from service_kit.auth import Tokens, sign
 from service_kit.http import Problem
@@ -20,7 +21,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def tokens() -> Tokens:
-    return Tokens(TokenSettings(jwt_secret=SECRET), lambda: NOW)
+    return Tokens(TokenSettings(jwt_secret=SecretStr(SECRET)), lambda: NOW)
 
 
 def a_token(**claims: Any) -> str:
@@ -65,12 +66,8 @@ async def test_a_person_has_no_scope_and_is_no_machine() -> None:
     [
         pytest.param("", id="empty"),
         pytest.param("no token", id="garbage"),
-        pytest.param(
-            a_token(secret="another secret, just as long"), id="another secret"
-        ),
-        pytest.param(
-            a_token(exp=int((NOW - timedelta(minutes=2)).timestamp())), id="expired"
-        ),
+        pytest.param(a_token(secret="another secret, just as long"), id="another secret"),
+        pytest.param(a_token(exp=int((NOW - timedelta(minutes=2)).timestamp())), id="expired"),
         pytest.param(a_token(exp=None), id="never expires"),
         pytest.param(a_token(aud="somebody else"), id="for another audience"),
         pytest.param(a_token(aud=None), id="for no audience"),

@@ -59,7 +59,7 @@ class Example:
 
 
 def topic_of(event_type: str) -> Topic:
-    """The topic on which events of this type travel. Raises `KeyError` for a type that is not of the contract."""
+    """The topic on which events of this type travel. Raises `KeyError` for a type that it does not have."""
     for topic, types in CATALOGUE.items():
         if event_type in types:
             return topic

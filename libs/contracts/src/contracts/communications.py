@@ -19,9 +19,7 @@ CallStatus = Literal[
     "busy",
     "no_answer",
 ]
-MessageStatus = Literal[
-    "queued", "sending", "sent", "failed", "undelivered", "delivered", "received"
-]
+MessageStatus = Literal["queued", "sending", "sent", "failed", "undelivered", "delivered", "received"]
 Status = Literal[
     "queued",
     "ringing",

@@ -37,7 +37,7 @@ _ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
     "originat": {
         "type": "string",
         "format": "date-time",
-        "description": "When the telephony record behind this change was appended; latency is measured from it.",
+        "description": "When the telephony record behind it was appended: latency counts from here.",
     },
     "traceparent": {"type": "string", "description": "W3C trace context."},
     "datacontenttype": {"const": "application/json"},
@@ -94,8 +94,9 @@ def asyncapi() -> dict[str, Any]:
             "title": "Connected Inbox",
             "version": CONTRACT_VERSION,
             "description": (
-                "CloudEvents 1.0 on Kafka. Messages are described in binary mode: attributes in `ce_` headers, "
-                "data as the value. Structured mode (`application/cloudevents+json`) is read everywhere too."
+                "CloudEvents 1.0 on Kafka. Messages are described in binary mode: attributes in `ce_` "
+                "headers, data as the value. Structured mode (`application/cloudevents+json`) is read "
+                "everywhere too."
             ),
         },
         "defaultContentType": "application/json",
@@ -111,7 +112,7 @@ def asyncapi() -> dict[str, Any]:
 def _channel(topic: Topic) -> dict[str, Any]:
     return {
         "address": topic.name,
-        "description": f"From {', '.join(topic.producers)} to {', '.join(topic.consumers)}. Key: {topic.key}.",
+        "description": f"From {_joined(topic.producers)} to {_joined(topic.consumers)}. Key: {topic.key}.",
         "messages": {
             event_type: {"$ref": f"#/components/messages/{event_type}"} for event_type in sorted(CATALOGUE[topic])
         },
@@ -127,6 +128,10 @@ def _channel(topic: Topic) -> dict[str, Any]:
             }
         },
     }
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return ", ".join(names)
 
 
 def _operations() -> dict[str, Any]:
@@ -147,9 +152,7 @@ def _binary_mode_headers() -> dict[str, Any]:
     return {
         "title": "CloudEvent attributes in binary mode",
         "type": "object",
-        "properties": {
-            f"ce_{name}": schema for name, schema in _ATTRIBUTES.items() if name != "datacontenttype"
-        }
+        "properties": {f"ce_{name}": schema for name, schema in _ATTRIBUTES.items() if name != "datacontenttype"}
         | {"content-type": {"const": "application/json"}},
         "required": [f"ce_{name}" for name in _REQUIRED_ATTRIBUTES],
     }

@@ -47,8 +47,6 @@ REQUESTED: Final = "email.requested.v1"
 EVENTS: Final[dict[str, type[Data]]] = {REQUESTED: EmailRequested}
 
 
-def report_email_id(
-    account_id: str, inbox_id: str, report: str, date: str, user_id: str
-) -> str:
+def report_email_id(account_id: str, inbox_id: str, report: str, date: str, user_id: str) -> str:
     """The id of a report's e-mail: the same for the same account, inbox, report, date and user."""
-    return str(uuid5(_EMAILS, "/".join((account_id, inbox_id, report, date, user_id))))
+    return str(uuid5(_EMAILS, f"{account_id}/{inbox_id}/{report}/{date}/{user_id}"))

@@ -86,25 +86,25 @@ def decode(
     headers: Headers,
     types: Mapping[str, type[BaseModel]],
     appended_at: datetime | None = None,
+    max_bytes: int | None = None,
 ) -> Event[Any] | UnknownEvent:
     """Read one Kafka record as an event, in structured or binary mode.
 
     `types` maps event types to the models of their data. With `appended_at` (the broker's time) an event
-    that claims to be more than a day ahead of it is refused. Raises `Poison` for whatever breaks the
-    contract; U+0000 in any string becomes U+FFFD instead, since Postgres can't hold it.
+    that claims to be more than a day ahead of it is refused; so is a value of more than `max_bytes`. Raises
+    `Poison` for whatever breaks the contract; U+0000 in any string becomes U+FFFD instead, since Postgres
+    can't hold it.
     """
     if value is None:
         raise Poison(Reason.NULL_VALUE, "the record has no value")
+    if max_bytes is not None and len(value) > max_bytes:
+        raise Poison(Reason.TOO_LARGE, f"the value has over {max_bytes} bytes")
     attributes = _text_headers(headers)
     content_type = attributes.get("content-type", "")
     if content_type.startswith(_STRUCTURED) or "ce_specversion" not in attributes:
         attributes, body = _structured(value)
     else:
-        attributes = {
-            name[3:]: text
-            for name, text in attributes.items()
-            if name.startswith("ce_")
-        }
+        attributes = {name[3:]: text for name, text in attributes.items() if name.startswith("ce_")}
         body = None
     for name in _REQUIRED:
         if not attributes.get(name):
@@ -135,9 +135,7 @@ def decode(
         else:
             data = model.model_validate_json(value)
     except ValidationError as error:
-        first = error.errors(
-            include_input=False, include_url=False, include_context=False
-        )[0]
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
             raise Poison(Reason.NOT_JSON, "the value is not JSON") from None
         where = ".".join(str(part) for part in ("data", *first["loc"]))
@@ -203,9 +201,7 @@ def parse_time(text: str) -> datetime:
             )
         return time if time.tzinfo is UTC else time.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Poison(
-            Reason.BAD_ATTRIBUTE, "attribute time is not an RFC 3339 time"
-        ) from None
+        raise Poison(Reason.BAD_ATTRIBUTE, "attribute time is not an RFC 3339 time") from None
 
 
 def without_nul(value: Any) -> Any:
@@ -214,9 +210,7 @@ def without_nul(value: Any) -> Any:
         case str():
             return value.replace("\0", "\ufffd")
         case dict():
-            return {
-                without_nul(key): without_nul(inner) for key, inner in value.items()
-            }
+            return {without_nul(key): without_nul(inner) for key, inner in value.items()}
         case list():
             return [without_nul(inner) for inner in value]
         case _:
@@ -252,9 +246,7 @@ def _structured(value: bytes) -> tuple[dict[str, str], Any]:
         raise Poison(Reason.NOT_A_CLOUDEVENT, "the value is not a JSON object")
     if "specversion" not in document:
         raise Poison(Reason.NOT_A_CLOUDEVENT, "attribute specversion is missing")
-    attributes = {
-        name: text for name, text in document.items() if isinstance(text, str)
-    }
+    attributes = {name: text for name, text in document.items() if isinstance(text, str)}
     for name in _REQUIRED:
         if name in document and name not in attributes:
             raise Poison(Reason.BAD_ATTRIBUTE, f"attribute {name} is not a string")

@@ -37,9 +37,7 @@ def _client_id(text: str) -> str:
 ClientId = Annotated[str, AfterValidator(_client_id)]
 """An id that a client of the HTTP API chooses."""
 
-CommunicationId = Annotated[
-    str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)
-]
+CommunicationId = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]
 """A call's or message's id, chosen by the telephony side: 1 to 255 printable characters."""
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -72,6 +70,4 @@ class Media(Data):
     """A picture or file that came with a message."""
 
     url: Url
-    content_type: Annotated[str, StringConstraints(max_length=255)] = (
-        "application/octet-stream"
-    )
+    content_type: Annotated[str, StringConstraints(max_length=255)] = "application/octet-stream"

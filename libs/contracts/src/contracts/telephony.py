@@ -88,9 +88,7 @@ class CallLeg(Placed):
     user_id: Reference | None = None
     endpoint: Reference | None = None
     number: RawNumber | None = None
-    state: Literal[
-        "ringing", "answered", "declined", "no_answer", "held", "resumed", "left"
-    ]
+    state: Literal["ringing", "answered", "declined", "no_answer", "held", "resumed", "left"]
 
 
 class CallEnded(Placed):

@@ -28,9 +28,7 @@ class Topic:
     def configuration(self) -> dict[str, str]:
         """The topic's settings, in Kafka's words."""
         settings = {
-            "message.timestamp.type": "LogAppendTime"
-            if self.log_append_time
-            else "CreateTime",
+            "message.timestamp.type": "LogAppendTime" if self.log_append_time else "CreateTime",
             "max.message.bytes": str(self.max_message_bytes),
         }
         if self.retention is None:
@@ -116,9 +114,6 @@ EVENT_TOPICS: Final = (
 )
 
 TOPICS: Final = EVENT_TOPICS + tuple(
-    dead_letter_topic(service, topic)
-    for topic in EVENT_TOPICS
-    for service in topic.consumers
-    if service in SERVICES
+    dead_letter_topic(service, topic) for topic in EVENT_TOPICS for service in topic.consumers if service in SERVICES
 )
 """Every topic that the project creates, the dead-letter topics among them."""

@@ -40,17 +40,9 @@ class Person:
         return self.role == "admin"
 
 
-def person_of(
-    account_id: str, user: directory.User | None, account: directory.Account | None
-) -> Person:
+def person_of(account_id: str, user: directory.User | None, account: directory.Account | None) -> Person:
     """The person behind a caller; a 403 `Problem` for an unknown or inactive one (A1)."""
-    if (
-        user is None
-        or account is None
-        or user.deleted
-        or account.deleted
-        or not user.active
-    ):
+    if user is None or account is None or user.deleted or account.deleted or not user.active:
         raise Problem(
             403,
             "Forbidden",
@@ -83,6 +75,4 @@ def require_acting(access: Access) -> None:
 
 def may_administer(person: Person, inbox: directory.Inbox) -> bool:
     """Whether he may change an inbox's settings: admins, and the owner of a personal inbox (I10)."""
-    return person.is_admin or (
-        inbox.kind == "personal" and inbox.owner_id == person.user_id
-    )
+    return person.is_admin or (inbox.kind == "personal" and inbox.owner_id == person.user_id)

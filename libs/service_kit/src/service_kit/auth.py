@@ -74,12 +74,7 @@ class Tokens:
             raise unauthenticated(f"the token is not valid: {error.error}") from None
         user_id = claims.get(self._settings.jwt_user_claim)
         account_id = claims.get(self._settings.jwt_account_claim)
-        if (
-            not isinstance(user_id, str)
-            or not user_id
-            or not isinstance(account_id, str)
-            or not account_id
-        ):
+        if not isinstance(user_id, str) or not user_id or not isinstance(account_id, str) or not account_id:
             raise unauthenticated("the token names no user or no account")
         scope = claims.get("scope") or ""
         return Caller(
@@ -103,18 +98,15 @@ class Tokens:
     async def _published_keys(self, max_age: timedelta) -> KeySet:
         async with self._fetching:
             if self._keys is None or self._clock() - self._fetched_at > max_age:
-                assert self._settings.jwt_jwks_url is not None
                 try:
                     async with httpx.AsyncClient(timeout=5) as client:
-                        answer = await client.get(self._settings.jwt_jwks_url)
+                        answer = await client.get(self._settings.jwt_jwks_url or "")
                         answer.raise_for_status()
                         self._keys = KeySet.import_key_set(answer.json())
                 except (httpx.HTTPError, JoseError, ValueError) as error:
                     log.warning("token_keys_not_fetched", error=type(error).__name__)
                     if self._keys is None:
-                        raise Problem(
-                            503, "The identity provider's keys can't be fetched"
-                        ) from None
+                        raise Problem(503, "The identity provider's keys can't be fetched") from None
                 self._fetched_at = self._clock()
             return self._keys
 

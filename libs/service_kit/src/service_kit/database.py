@@ -14,9 +14,7 @@ import orjson
 import yoyo
 from asyncpg.pool import PoolConnectionProxy
 
-Connection: TypeAlias = (
-    "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
-)
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 """What a function of `storage.py` is given: a connection, usually inside a transaction."""
 
 _DATA_CLASSES: Final = ("22", "23", "54")
@@ -108,9 +106,7 @@ def is_transient(error: BaseException) -> bool:
     """Whether trying again later can help: the server is away, busy, or a lock was not to be had."""
     if refuses_data(error):
         return False
-    return isinstance(
-        error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError
-    )
+    return isinstance(error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError)
 
 
 def migrate(dsn: str, package: str) -> list[str]:
@@ -125,9 +121,7 @@ def migrate(dsn: str, package: str) -> list[str]:
         as_file(files(package) / "migrations") as own,
     ):
         rooms = ("outbox",) if package == "routing" else ("outbox", "directory_copy")
-        migrations = yoyo.read_migrations(
-            *(str(shared / room) for room in rooms), str(own)
-        )
+        migrations = yoyo.read_migrations(*(str(shared / room) for room in rooms), str(own))
         backend = yoyo.get_backend(with_schema)
         try:
             with backend.lock():

@@ -41,9 +41,7 @@ class Changed:
     after: Snapshot
 
 
-async def save(
-    connection: Connection, received: Sequence[Received[Any]]
-) -> list[Changed]:
+async def save(connection: Connection, received: Sequence[Received[Any]]) -> list[Changed]:
     """Keep the highest version of every entity in the batch, with the ties that follow; what changed is returned.
 
     Rows are locked in key order before they are compared: two replicas may hold the same partition for a
@@ -90,12 +88,8 @@ async def save(
         snapshot = newest[row["account_id"], row["entity"], row["id"]]
         if snapshot.version <= row["version"]:
             continue
-        before = (
-            type(snapshot).model_validate(row["document"]) if row["version"] else None
-        )
-        changed.append(
-            Changed(row["account_id"], row["entity"], row["id"], before, snapshot)
-        )
+        before = type(snapshot).model_validate(row["document"]) if row["version"] else None
+        changed.append(Changed(row["account_id"], row["entity"], row["id"], before, snapshot))
     await connection.executemany(
         """
         UPDATE directory_entities SET version = $4, deleted = $5, document = $6
@@ -128,12 +122,10 @@ async def _save_ties(connection: Connection, changed: Iterable[Changed]) -> None
         )
         if change.after.deleted:
             continue
-        watching = {
-            watcher.user_id: watcher.added_at for watcher in change.after.watchers
-        }
+        watching = {watcher.user_id: watcher.added_at for watcher in change.after.watchers}
         own = Access.PERSONAL if change.after.kind == "personal" else Access.CONNECTED
-        ties = {user_id: Access.WATCHING for user_id in watching}
-        ties |= {user_id: own for user_id in change.after.connected}
+        ties = dict.fromkeys(watching, Access.WATCHING)
+        ties |= dict.fromkeys(change.after.connected, own)
         await connection.executemany(
             """
             INSERT INTO directory_ties (account_id, user_id, inbox_id, access, watching_since)
@@ -175,9 +167,7 @@ async def entities(
 
 async def account(connection: Connection, account_id: str) -> Account | None:
     """The account, None while it is not known here."""
-    return (await entities(connection, Account, account_id, [account_id])).get(
-        account_id
-    )
+    return (await entities(connection, Account, account_id, [account_id])).get(account_id)
 
 
 async def user(connection: Connection, account_id: str, user_id: str) -> User | None:
@@ -193,14 +183,10 @@ async def inbox(connection: Connection, account_id: str, inbox_id: str) -> Inbox
 async def person(connection: Connection, caller: Caller) -> Person:
     """The person behind a caller; a 403 `Problem` for an unknown or inactive one (A1)."""
     who = await user(connection, caller.account_id, caller.user_id)
-    return person_of(
-        caller.account_id, who, await account(connection, caller.account_id)
-    )
+    return person_of(caller.account_id, who, await account(connection, caller.account_id))
 
 
-async def ties(
-    connection: Connection, account_id: str, user_id: str
-) -> dict[str, Access]:
+async def ties(connection: Connection, account_id: str, user_id: str) -> dict[str, Access]:
     """The inboxes that a user is tied to, and how."""
     rows = await connection.fetch(
         "SELECT inbox_id, access FROM directory_ties WHERE account_id = $1 AND user_id = $2",
@@ -210,9 +196,7 @@ async def ties(
     return {row["inbox_id"]: Access(row["access"]) for row in rows}
 
 
-async def inbox_access(
-    connection: Connection, who: Person, inbox_id: str
-) -> tuple[Inbox, Access]:
+async def inbox_access(connection: Connection, who: Person, inbox_id: str) -> tuple[Inbox, Access]:
     """An inbox and how a person may see it; 404 when there is none or he has no tie to it (I2)."""
     found = await inbox(connection, who.account_id, inbox_id)
     if found is None:
@@ -226,9 +210,7 @@ async def inbox_access(
     return found, viewing(who, Access(tie) if tie else None)
 
 
-async def tied_users(
-    connection: Connection, account_id: str, inbox_id: str
-) -> dict[str, Access]:
+async def tied_users(connection: Connection, account_id: str, inbox_id: str) -> dict[str, Access]:
     """Who is tied to an inbox, and how."""
     rows = await connection.fetch(
         "SELECT user_id, access FROM directory_ties WHERE account_id = $1 AND inbox_id = $2",

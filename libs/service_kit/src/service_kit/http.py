@@ -26,12 +26,8 @@ T = TypeVar("T")
 
 _PROBLEM: Final = "application/problem+json"
 
-PageLimit = Annotated[
-    int, Query(ge=1, le=200, description="How many items a page has at most.")
-]
-PageCursor = Annotated[
-    str | None, Query(max_length=2_000, description="`next_cursor` of the page before.")
-]
+PageLimit = Annotated[int, Query(ge=1, le=200, description="How many items a page has at most.")]
+PageCursor = Annotated[str | None, Query(max_length=2_000, description="`next_cursor` of the page before.")]
 
 
 class FieldProblem(BaseModel):
@@ -64,9 +60,7 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(title)
-        self.body = ProblemBody(
-            status=status, title=title, detail=detail, errors=list(errors) or None
-        )
+        self.body = ProblemBody(status=status, title=title, detail=detail, errors=list(errors) or None)
         self.headers = headers
 
     def response(self) -> Response:
@@ -151,9 +145,7 @@ def create_app(
         lifespan=lifespan,
         docs_url="/docs",
         redoc_url=None,
-        responses={
-            "default": {"description": "A problem (RFC 9457).", "model": ProblemBody}
-        },
+        responses={"default": {"description": "A problem (RFC 9457).", "model": ProblemBody}},
     )
 
     @app.exception_handler(Problem)
@@ -174,9 +166,7 @@ def create_app(
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> Response:
-        return Problem(
-            error.status_code, str(error.detail), headers=error.headers
-        ).response()
+        return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, error: Exception) -> Response:

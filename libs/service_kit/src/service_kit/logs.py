@@ -33,9 +33,7 @@ def configure(service: str, level: str = "info", style: str = "json") -> None:
     )
     structlog.configure(
         processors=[*shared, _traceback_without_values, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelName(level.upper())
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -88,19 +86,11 @@ def _traceback_without_values(
 ) -> structlog.typing.EventDict:
     """Show where an exception came from, but not its message: it may hold a number or a message's text."""
     raised = event.pop("exc_info", None)
-    error = (
-        sys.exc_info()[1]
-        if raised is True
-        else raised[1]
-        if isinstance(raised, tuple)
-        else raised
-    )
+    error = sys.exc_info()[1] if raised is True else raised[1] if isinstance(raised, tuple) else raised
     if isinstance(error, BaseException):
         frames = traceback.extract_tb(error.__traceback__)
         event["raised"] = type(error).__name__
-        event["at_frames"] = [
-            f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames[-12:]
-        ]
+        event["at_frames"] = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames[-12:]]
     return event
 
 

@@ -54,22 +54,14 @@ CONSUMER_PROGRESS_AGE: Final = gauge(
     "consumer_last_progress_age_seconds",
     "Seconds since the consumer last finished a batch, found nothing to read, or tried again.",
 )
-CONSUMER_BATCH_SECONDS: Final = histogram(
-    "consumer_batch_seconds", "Seconds from a batch's read to its commit."
-)
-CONSUMER_RECORDS: Final = counter(
-    "consumer_records_total", "Records consumed.", ("service", "topic")
-)
-CONSUMER_RETRIES: Final = counter(
-    "consumer_retries_total", "Batches tried again after a transient failure."
-)
+CONSUMER_BATCH_SECONDS: Final = histogram("consumer_batch_seconds", "Seconds from a batch's read to its commit.")
+CONSUMER_RECORDS: Final = counter("consumer_records_total", "Records consumed.", ("service", "topic"))
+CONSUMER_RETRIES: Final = counter("consumer_retries_total", "Batches tried again after a transient failure.")
 CONSUMER_STOPPED: Final = gauge(
     "consumer_stopped",
     "1 when the consumer stopped at the dead-letter limit, 0 otherwise.",
 )
-UNKNOWN_EVENTS: Final = counter(
-    "unknown_events_total", "Events skipped because their type is not known."
-)
+UNKNOWN_EVENTS: Final = counter("unknown_events_total", "Events skipped because their type is not known.")
 DEAD_LETTERS: Final = counter(
     "dead_letters_total",
     "Records put on the dead-letter topic, by reason.",
@@ -79,9 +71,7 @@ OUTBOX_OLDEST_AGE: Final = gauge(
     "outbox_oldest_age_seconds",
     "Age of the oldest record that waits in the outbox; 0 when it is empty.",
 )
-TIMER_FAILURES: Final = counter(
-    "timer_failures_total", "Timer runs that failed.", ("service", "timer")
-)
+TIMER_FAILURES: Final = counter("timer_failures_total", "Timer runs that failed.", ("service", "timer"))
 HTTP_SECONDS: Final = histogram(
     "http_request_seconds",
     "Seconds to answer an HTTP request.",

@@ -53,9 +53,7 @@ async def add(connection: Connection, records: Sequence[Outgoing]) -> None:
 class Relay:
     """Sends what stands in the outbox, one replica at a time, and deletes it once the broker has it."""
 
-    def __init__(
-        self, database: Database, publisher: Publisher, *, service: str, clock: Clock
-    ) -> None:
+    def __init__(self, database: Database, publisher: Publisher, *, service: str, clock: Clock) -> None:
         self._database = database
         self._publisher = publisher
         self._service = service
@@ -107,9 +105,7 @@ class Relay:
                         topic=row["topic"],
                         key=row["key"],
                         value=row["value"],
-                        headers=list(
-                            zip(row["header_names"], row["header_values"], strict=True)
-                        ),
+                        headers=list(zip(row["header_names"], row["header_values"], strict=True)),
                     )
                     for row in rows
                 ]
@@ -120,9 +116,7 @@ class Relay:
             )
             return len(rows)
 
-    def _woken(
-        self, _connection: object, _pid: int, _channel: str, schema: object
-    ) -> None:
+    def _woken(self, _connection: object, _pid: int, _channel: str, schema: object) -> None:
         self._wake.set()
 
     async def _sleep(self) -> None:

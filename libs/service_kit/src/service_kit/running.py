@@ -130,14 +130,8 @@ class Service:
                 dead.append("consumer")
             if dead:
                 for task in self._background:
-                    if (
-                        task.done()
-                        and not task.cancelled()
-                        and task.exception() is not None
-                    ):
-                        log.error(
-                            "part_died", part=task.get_name(), exc_info=task.exception()
-                        )
+                    if task.done() and not task.cancelled() and task.exception() is not None:
+                        log.error("part_died", part=task.get_name(), exc_info=task.exception())
                 log.error("service_ends_because_a_part_died", parts=dead)
                 self._died = True
                 self._stop_serving()

@@ -18,9 +18,7 @@ class KafkaSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     kafka_bootstrap_servers: str = Field(default="localhost:9092", min_length=1)
-    kafka_security_protocol: Literal[
-        "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"
-    ] = "PLAINTEXT"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
@@ -34,16 +32,12 @@ class KafkaSettings(BaseSettings):
             "security_protocol": self.kafka_security_protocol,
         }
         if self.kafka_security_protocol in ("SSL", "SASL_SSL"):
-            arguments["ssl_context"] = ssl.create_default_context(
-                cafile=self.kafka_ca_file
-            )
+            arguments["ssl_context"] = ssl.create_default_context(cafile=self.kafka_ca_file)
         if self.kafka_security_protocol.startswith("SASL"):
             arguments |= {
                 "sasl_mechanism": self.kafka_sasl_mechanism,
                 "sasl_plain_username": self.kafka_sasl_username,
-                "sasl_plain_password": (
-                    self.kafka_sasl_password or SecretStr("")
-                ).get_secret_value(),
+                "sasl_plain_password": (self.kafka_sasl_password or SecretStr("")).get_secret_value(),
             }
         return arguments
 
@@ -80,9 +74,7 @@ class TokenSettings(BaseSettings):
     @model_validator(mode="after")
     def _one_way_to_check(self) -> Self:
         if (self.jwt_secret is None) == (self.jwt_jwks_url is None):
-            raise ValueError(
-                "set either JWT_SECRET (development) or JWT_JWKS_URL (production)"
-            )
+            raise ValueError("set either JWT_SECRET (development) or JWT_JWKS_URL (production)")
         return self
 
 
@@ -113,6 +105,4 @@ def load(kind: type[Settings]) -> Settings:
             f"  {'.'.join(str(part) for part in problem['loc']).upper() or 'settings'}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         ]
-        raise SystemExit(
-            "\n".join(["The settings are not complete or not right:", *lines])
-        ) from None
+        raise SystemExit("\n".join(["The settings are not complete or not right:", *lines])) from None

@@ -42,9 +42,7 @@ class Timer:
                 pause = self.every.total_seconds()
             except Exception as error:
                 TIMER_FAILURES.labels(service=service, timer=self.name).inc()
-                log.exception(
-                    "timer_failed", timer=self.name, error=type(error).__name__
-                )
+                log.exception("timer_failed", timer=self.name, error=type(error).__name__)
                 pause = min(max(pause, 0.5) * 2, 60.0)
             try:
                 async with asyncio.timeout(pause):

@@ -21,9 +21,7 @@ class Creation:
     created: bool
 
 
-async def create_topics(
-    settings: KafkaSettings, *, partitions: int = 6, replication: int = 1
-) -> list[Creation]:
+async def create_topics(settings: KafkaSettings, *, partitions: int = 6, replication: int = 1) -> list[Creation]:
     """Create every topic of the registry that is missing; what exists is left as it is.
 
     Raises `RuntimeError` that names the topic and Kafka's error code when one can't be created.
@@ -45,13 +43,8 @@ async def create_topics(
     finally:
         await admin.close()
     outcome: list[Creation] = []
-    for name, code, message in (
-        (row[0], row[1], row[2] if len(row) > 2 else None)
-        for row in answer.topic_errors
-    ):
+    for name, code, message in ((row[0], row[1], row[2] if len(row) > 2 else None) for row in answer.topic_errors):
         if code not in (0, _ALREADY_EXISTS):
-            raise RuntimeError(
-                f"topic {name} can't be created: {message or 'error'} (code {code})"
-            )
+            raise RuntimeError(f"topic {name} can't be created: {message or 'error'} (code {code})")
         outcome.append(Creation(name=name, created=code == 0))
     return outcome
