@@ -22,8 +22,9 @@ Headers = Sequence[tuple[str, bytes | None]]
 MAX_AHEAD: Final = timedelta(hours=24)
 """How far an event's time may lie ahead of the broker's clock before it is poison."""
 
+_CONTENT_TYPE: Final = "content-type"
 _STRUCTURED: Final = "application/cloudevents"
-_ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_is_account_id: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}").fullmatch
 _REQUIRED: Final = ("specversion", "id", "source", "type", "time", "accountid")
 _EXAMPLE_TIME: Final = "2026-03-01T09:30:00Z"
 
@@ -100,15 +101,13 @@ def decode(
     if max_bytes is not None and len(value) > max_bytes:
         raise Poison(Reason.TOO_LARGE, f"the value has over {max_bytes} bytes")
     attributes = _text_headers(headers)
-    content_type = attributes.get("content-type", "")
-    if content_type.startswith(_STRUCTURED) or "ce_specversion" not in attributes:
+    content_type = attributes.get(_CONTENT_TYPE, "")
+    body = None
+    if content_type.startswith(_STRUCTURED) or "specversion" not in attributes:
         attributes, body = _structured(value)
-    else:
-        attributes = {name[3:]: text for name, text in attributes.items() if name.startswith("ce_")}
-        body = None
-    for name in _REQUIRED:
-        if not attributes.get(name):
-            raise Poison(Reason.NOT_A_CLOUDEVENT, f"attribute {name} is missing")
+    if not all(map(attributes.get, _REQUIRED)):
+        missing = next(name for name in _REQUIRED if not attributes.get(name))
+        raise Poison(Reason.NOT_A_CLOUDEVENT, f"attribute {missing} is missing")
     if attributes["specversion"] != "1.0":
         raise Poison(Reason.NOT_A_CLOUDEVENT, "attribute specversion is not 1.0")
     event_type = attributes["type"]
@@ -116,7 +115,7 @@ def decode(
     if model is None:
         return UnknownEvent(type=event_type)
     account_id = attributes["accountid"]
-    if not _ACCOUNT_ID.fullmatch(account_id):
+    if not _is_account_id(account_id):
         raise Poison(Reason.BAD_ATTRIBUTE, "attribute accountid is not an account id")
     event_id = attributes["id"]
     if len(event_id) > 512 or len(attributes["source"]) > 2048:
@@ -140,15 +139,16 @@ def decode(
             raise Poison(Reason.NOT_JSON, "the value is not JSON") from None
         where = ".".join(str(part) for part in ("data", *first["loc"]))
         raise Poison(Reason.BAD_DATA, f"{where}: {first['msg']}") from None
+    origin_at = attributes.get("originat")
     return Event(
-        id=event_id.replace("\0", "\ufffd"),
-        source=attributes["source"].replace("\0", "\ufffd"),
-        type=event_type,
-        time=time,
-        account_id=account_id,
-        data=data,
-        traceparent=attributes.get("traceparent"),
-        origin_at=parse_time(attributes["originat"]) if "originat" in attributes else None,
+        event_id.replace("\0", "\ufffd"),
+        attributes["source"].replace("\0", "\ufffd"),
+        event_type,
+        time,
+        account_id,
+        data,
+        attributes.get("traceparent"),
+        parse_time(origin_at) if origin_at else None,
     )
 
 
@@ -218,18 +218,20 @@ def without_nul(value: Any) -> Any:
 
 
 def _text_headers(headers: Headers) -> dict[str, str]:
+    """The headers that are an event's business, as text: its attributes without `ce_`, and the content type."""
     texts: dict[str, str] = {}
     for name, value in headers:
-        lowered = name.lower()
-        # What others put in headers of their own is none of our business, however it is encoded.
-        if not lowered.startswith("ce_") and lowered != "content-type":
-            continue
         if value is None:
             continue
         try:
-            texts[lowered] = value.decode()
+            if name.startswith("ce_"):
+                texts[name[3:]] = value.decode()
+            elif (lowered := name.lower()) == _CONTENT_TYPE:
+                texts[_CONTENT_TYPE] = value.decode()
+            elif lowered.startswith("ce_"):
+                texts[lowered[3:]] = value.decode()
         except UnicodeDecodeError:
-            raise Poison(Reason.BAD_HEADER, f"header {lowered} is not UTF-8") from None
+            raise Poison(Reason.BAD_HEADER, f"header {name} is not UTF-8") from None
     return texts
 
 
