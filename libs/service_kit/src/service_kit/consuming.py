@@ -101,7 +101,10 @@ class Handling:
 
 Partition = tuple[str, int]
 Progress = Callable[[Mapping[Partition, datetime]], Awaitable[None]]
-"""Is told through which time each partition (topic without prefix, number) has been read and committed."""
+"""Is told through which time each partition (topic without prefix, number) has been read and committed.
+
+A partition that is known to lag is told with 1970: what was told of it before holds.
+"""
 
 
 class DeadLetterLimit:
@@ -467,8 +470,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
                 beginning = await consumer.beginning_offsets([partition])
                 done = beginning[partition]
             lags[partition.topic] += max(end - done, 0)
-            if end <= done:
-                through[self._handlers[partition.topic][0].name, partition.partition] = asked_at
+            # What lags is told as well: whoever waits for every partition must know of those not read yet.
+            read = asked_at if end <= done else _EPOCH
+            through[self._handlers[partition.topic][0].name, partition.partition] = read
         for name, lag in lags.items():
             CONSUMER_LAG.labels(service=self._service, topic=self._handlers[name][0].name).set(lag)
         if not sum(lags.values()):

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import ssl
-from typing import Any, Literal, Self, TypeVar
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Settings = TypeVar("Settings", bound=BaseSettings)
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, None: 1}
+
+
+def _duration(value: Any) -> Any:
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return timedelta(seconds=float(match[1]) * _UNIT_SECONDS[match[2]]) if match else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
+"""A length of time: seconds, or a number with `s`, `m`, `h` or `d`, such as `24h`."""
 
 
 class KafkaSettings(BaseSettings):
