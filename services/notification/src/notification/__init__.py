@@ -1,0 +1,1 @@
+"""Who was told? Watcher e-mails and report e-mails, once each, through SMTP."""
