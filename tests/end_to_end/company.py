@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from mailbox import MaildirMessage
 from pathlib import Path
@@ -38,7 +39,7 @@ SALES_LINE: Final = "+12125550100"
 SUPPORT_LINE: Final = "+12125550101"
 FALLBACK_LINE: Final = "+12125550102"
 
-USERS: Final = {
+USERS: Final[dict[str, dict[str, Any]]] = {
     "ada": {"name": "Ada Admin", "role": "admin"},
     "anna": {"name": "Anna Agent", "role": "agent", "endpoints": ["sip:1001@pbx"]},
     "ben": {"name": "Ben Agent", "role": "agent"},
@@ -61,9 +62,7 @@ class Company:
     async def be_ready(self) -> None:
         """Wait until every service is ready."""
         for name, service in self.services.items():
-            await eventually(
-                lambda service=service: asyncio.to_thread(is_ready, service.url), 60, because=f"{name} being ready"
-            )
+            await eventually(partial(asyncio.to_thread, is_ready, service.url), 60, because=f"{name} being ready")
 
     async def request(self, service: str, method: str, path: str, *, as_: str = "", **given: Any) -> httpx.Response:
         """One HTTP request, as a person, or as the machine that administers."""

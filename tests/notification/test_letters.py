@@ -1,0 +1,130 @@
+"""E-mails as bytes: headers that nothing can break out of, both parts, attachments (N7)."""
+
+from __future__ import annotations
+
+import base64
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+
+import pytest
+
+from contracts.emails import Attachment as RequestedAttachment
+from contracts.emails import EmailRequested, Recipient
+from notification.letters import Attachment, Content, Mailbox, letter, mailbox, report_content
+from tests.notification.words import NOW
+
+WENDY = Mailbox("Wendy", "wendy@example.com")
+SENDER = Mailbox("Connected Inbox", "inbox@example.com")
+CONTENT = Content(subject="Missed call", text="Grüße\n", html="<p>Grüße</p>")
+
+
+def read(raw: bytes) -> EmailMessage:
+    message = message_from_bytes(raw, policy=default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def a_letter(content: Content = CONTENT, to: Mailbox = WENDY) -> EmailMessage:
+    return read(letter(content, email_id="e-1", sender=SENDER, recipient=to, date=NOW))
+
+
+def test_an_email_has_both_parts_and_says_that_no_person_wrote_it() -> None:
+    message = a_letter()
+    assert message["Message-ID"] == "<e-1@example.com>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["From"] == "Connected Inbox <inbox@example.com>"
+    assert message["To"] == "Wendy <wendy@example.com>"
+    assert message["Date"] == "Mon, 02 Mar 2026 09:30:00 +0000"
+    text, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    assert text.get_content().strip() == "Grüße"
+    assert html.get_content().strip() == "<p>Grüße</p>"
+
+
+@pytest.mark.parametrize(
+    "evil", ["x\r\nBcc: everybody@example.com", "x\nBcc: a@b.c\n\nbody", "x\x0b\x85\u2028Bcc: a@b.c"]
+)
+def test_no_header_can_be_injected_by_a_subject_or_a_name(evil: str) -> None:
+    content = Content(subject=evil, text="", html="", attachments=(Attachment(evil, "text/csv", b"a,b"),))
+    message = a_letter(content, Mailbox(evil, "wendy@example.com"))
+    assert message["Bcc"] is None
+    assert message["Subject"].startswith("x")
+    assert set(message.keys()) == {
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "wendy",
+        "wendy@example.com\r\nRCPT TO:<x@y.z>",
+        "a b@example.com",
+        "jörg@example.com",
+        "<a@b.c>",
+        "a@b.c,d@e.f",
+    ],
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        letter(CONTENT, email_id="e-1", sender=SENDER, recipient=Mailbox("Wendy", address), date=NOW)
+
+
+def test_names_and_subjects_beyond_ascii_arrive_as_they_are() -> None:
+    subject = "Verpasster Anruf von Jörg Müller-Lüdenscheidt (+15550100) · Kundendienst für Österreich und Übersee"
+    message = a_letter(Content(subject=subject, text="", html=""), Mailbox("Jörg", "joerg@example.com"))
+    assert message["Subject"] == subject
+    assert message["To"] == "Jörg <joerg@example.com>"
+
+
+def test_no_line_is_longer_than_smtp_allows() -> None:
+    raw = letter(
+        Content(subject="ü" * 250, text="x" * 5_000, html="é" * 5_000),
+        email_id="e-1",
+        sender=SENDER,
+        recipient=WENDY,
+        date=NOW,
+    )
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 998
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+
+
+def test_a_sender_may_have_a_name() -> None:
+    assert mailbox("Connected Inbox <inbox@example.com>") == SENDER
+    assert mailbox("inbox@example.com") == Mailbox("", "inbox@example.com")
+    with pytest.raises(ValueError, match="e-mail address"):
+        mailbox("nobody")
+
+
+def a_report(content_base64: str = base64.b64encode(b"day,calls").decode(), **recipient: str) -> EmailRequested:
+    return EmailRequested(
+        email_id="r-1",
+        inbox_id="support",
+        report="daily_activity",
+        date="2026-03-01",
+        recipient=Recipient(**({"user_id": "wendy", "address": "wendy@example.com", "name": "Wendy"} | recipient)),
+        subject="Daily activity",
+        html="<p>Calls: 7</p>",
+        text="Calls: 7",
+        attachments=(
+            RequestedAttachment(filename="report.csv", content_type="text/csv", content_base64=content_base64),
+        ),
+    )
+
+
+def test_a_report_goes_with_its_attachments() -> None:
+    message = a_letter(report_content(a_report()))
+    (attachment,) = message.iter_attachments()
+    assert attachment.get_filename() == "report.csv"
+    assert attachment.get_content_type() == "text/csv"
+    assert attachment.get_payload(decode=True) == b"day,calls"
+
+
+def test_a_report_that_can_never_be_sent_names_the_field() -> None:
+    with pytest.raises(ValueError, match=r"attachments\.0\.content_base64"):
+        report_content(a_report("not base64!"))
+    with pytest.raises(ValueError, match=r"recipient\.address"):
+        report_content(a_report(address="nobody"))
