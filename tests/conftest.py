@@ -11,6 +11,8 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
+pytest.register_assert_rewrite("tests.end_to_end.reference", "tests.end_to_end.company")
+
 from devstack.kafka import EmbeddedKafka
 from devstack.mail import MailCatcher
 from devstack.postgres import EmbeddedPostgres

@@ -318,5 +318,5 @@ async def test_dead_letters_are_listed_shown_and_replayed(
     records = await kafka.records(TELEPHONY_EVENTS, at_least=2)
     assert {(record.key, record.value, tuple(record.headers)) for record in records} == {
         (b"c1", b'{"no": "call"}', (("ce_id", b"7"),)),
-        (None, None, (("ce_id", b"7"),)),
+        (b"", None, (("ce_id", b"7"),)),
     }

@@ -155,8 +155,12 @@ def mailed_as(one: CommunicationChanged) -> str | None:
     return {"voicemail": "voicemail", "abandoned": "abandoned_call"}.get(one.status, "missed_call")
 
 
-async def every_email_is_explained(company: Company) -> bool:
-    """Assert one e-mail for each communication that wants one, for a reason that was published, and no other."""
+async def every_email_is_explained(company: Company, *, kills: int = 0) -> bool:
+    """Assert one e-mail for each communication that wants one, for a reason that was published, and no other.
+
+    Each kill of a sender with one connection may fall between the server's acceptance and our record of it:
+    then that e-mail comes again, under the same `Message-ID`. SMTP can't do better.
+    """
     said = await published(company)
     sent = await company.rows(
         """
@@ -174,6 +178,8 @@ async def every_email_is_explained(company: Company) -> bool:
         assert kind in {mailed_as(model) for model, _ in said[id]}, f"{id} was mailed as {kind}, and never was that"
 
     inbound = [mail for mail in company.mails() if mail["To"] == "Wim Watcher <wim@acme.example>"]
-    assert len(inbound) == len(company.mails()) == len({row["email_id"] for row in sent})
-    assert len({mail["Message-ID"] for mail in inbound}) == len(inbound)
+    assert len(inbound) == len(company.mails())
+    different = {mail["Message-ID"] for mail in inbound}
+    assert len(different) == len({row["email_id"] for row in sent})
+    assert len(inbound) - len(different) <= kills
     return True

@@ -7,8 +7,10 @@ from typing import Annotated
 import httpx
 import pytest
 from fastapi import FastAPI, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
+from service_kit.auth import Gate, Tokens
+from service_kit.clock import utc_now
 from service_kit.http import (
     Problem,
     create_app,
@@ -16,6 +18,7 @@ from service_kit.http import (
     encode_cursor,
     not_found,
 )
+from service_kit.settings import TokenSettings
 
 
 class Thing(BaseModel):
@@ -107,3 +110,30 @@ def test_a_cursor_of_somewhere_else_names_its_field(text: str) -> None:
         decode_cursor(text, 2)
     assert problem.value.body.errors is not None
     assert problem.value.body.errors[0].field == "cursor"
+
+
+async def test_it_describes_the_events_that_its_service_sends_and_receives() -> None:
+    async with a_client(create_app("reporting", title="r", ready=always, live=dict)) as client:
+        document = (await client.get("/asyncapi.json")).json()
+    assert "email.requested.v1" in document["components"]["messages"]
+    assert "telephony.ring.v1" not in document["components"]["messages"]
+    assert {operation["action"] for operation in document["operations"].values()} == {"send", "receive"}
+
+
+async def test_without_a_token_nothing_else_is_said_about_a_request() -> None:
+    app = an_app()
+    app.add_middleware(Gate, tokens=Tokens(TokenSettings(jwt_secret=SecretStr("x" * 32)), utc_now))
+    async with a_client(app) as client:
+        for answer in (
+            await client.put("/v1/things/a", content=b"{", headers={"content-type": "application/json"}),
+            await client.put("/v1/things/a", json={}),
+            await client.get("/v1/nowhere"),
+        ):
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/v1/unsubscribe/x")).status_code == 404
+
+
+async def always() -> dict[str, bool]:
+    return {}

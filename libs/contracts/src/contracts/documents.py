@@ -5,6 +5,7 @@ Built from the models, the topic registry and the examples; `python -m contracts
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
@@ -66,13 +67,16 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {ENVELOPE: envelope_schema()} | {event_type: data_schema(event_type) for event_type in sorted(MODELS)}
 
 
-def asyncapi() -> dict[str, Any]:
+def asyncapi(service: str | None = None) -> dict[str, Any]:
     """The AsyncAPI 3.0 document: topics, who sends and receives what, and the events with an example each.
 
-    Names of topics are without `TOPIC_PREFIX`. `send` and `receive` are those of our four services.
+    With a service, only what it sends and receives. Names of topics are without `TOPIC_PREFIX`. `send` and
+    `receive` are those of our four services.
     """
+    topics = [topic for topic in CATALOGUE if service is None or service in (*topic.producers, *topic.consumers)]
+    models = {event_type: model for topic in topics for event_type, model in CATALOGUE[topic].items()}
     references, components = models_json_schema(
-        [(model, "validation") for model in dict.fromkeys(MODELS.values())],
+        [(model, "validation") for model in dict.fromkeys(models.values())],
         ref_template="#/components/schemas/{model}",
     )
     plain = {example.type: example for example in examples() if not example.case}
@@ -86,7 +90,7 @@ def asyncapi() -> dict[str, Any]:
             "payload": references[(model, "validation")],
             "examples": [{"payload": plain[event_type].document["data"]}],
         }
-        for event_type, model in sorted(MODELS.items())
+        for event_type, model in sorted(models.items())
     }
     return {
         "asyncapi": "3.0.0",
@@ -100,8 +104,8 @@ def asyncapi() -> dict[str, Any]:
             ),
         },
         "defaultContentType": "application/json",
-        "channels": {topic.name: _channel(topic) for topic in CATALOGUE},
-        "operations": _operations(),
+        "channels": {topic.name: _channel(topic) for topic in topics},
+        "operations": _operations(SERVICES if service is None else (service,)),
         "components": {
             "messages": messages,
             "schemas": components.get("$defs", {}) | {"BinaryModeHeaders": _binary_mode_headers()},
@@ -134,7 +138,7 @@ def _joined(names: tuple[str, ...]) -> str:
     return ", ".join(names)
 
 
-def _operations() -> dict[str, Any]:
+def _operations(services: Iterable[str]) -> dict[str, Any]:
     return {
         f"{service}-{action}s-{topic.name}": {
             "action": action,
@@ -143,7 +147,7 @@ def _operations() -> dict[str, Any]:
         }
         for topic in CATALOGUE
         for action, sides in (("send", topic.producers), ("receive", topic.consumers))
-        for service in SERVICES
+        for service in services
         if service in sides
     }
 

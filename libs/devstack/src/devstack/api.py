@@ -105,7 +105,9 @@ def _told(answer: httpx.Response) -> str:
     if not isinstance(problem, dict):
         return f"{answer.status_code} {answer.reason_phrase}"
     parts = [f"{answer.status_code} {problem.get('title') or answer.reason_phrase}"]
-    if problem.get("detail"):
+    errors = [f"{wrong.get('field')}: {wrong.get('message')}" for wrong in problem.get("errors") or ()]
+    if errors:
+        parts += errors
+    elif problem.get("detail"):
         parts.append(str(problem["detail"]))
-    parts += [f"{wrong.get('field')}: {wrong.get('message')}" for wrong in problem.get("errors") or ()]
     return "; ".join(parts)

@@ -60,7 +60,7 @@ def apply(setup: SetupFile, api: Api, patience_seconds: float = PATIENCE_SECONDS
                 # 404 until the service's copy of the directory has the inbox, which it will.
                 patient.until_known(service, "inboxes", inbox_id, setting)
                 yield patient.put(
-                    f"inbox {inbox_id}: {setting}", service, "inboxes", inbox_id, setting, body=part.body()
+                    f"inbox {inbox_id}: {setting}", service, "inboxes", inbox_id, setting, body=part.whole()
                 )
 
 

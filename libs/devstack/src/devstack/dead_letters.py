@@ -98,7 +98,8 @@ async def replay(settings: KafkaSettings, letters: Sequence[DeadLetter]) -> int:
             await producer.send(
                 letter.source_topic,
                 None if _was_null(letter) else letter.value,
-                key=letter.key or None,
+                # The client refuses a record of nothing at all: an empty key is as near as it comes.
+                key=letter.key or (b"" if _was_null(letter) else None),
                 headers=[(name, value) for name, value in letter.headers if name not in ABOUT],
             )
             for letter in letters

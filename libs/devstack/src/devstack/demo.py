@@ -57,6 +57,8 @@ AGENT: Final = "anna"
 INBOX: Final = "support"
 LINE: Final = "+12125550190"
 THREADS_SHOWN: Final = 9
+WIDTH_ELSEWHERE: Final = 150
+"""Columns where there is no terminal that has a width of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +217,9 @@ class Demo:
         """Put a day on telephony-events and wait until every communication shows with its status."""
         self.progress.now(f"playing {self.yesterday} through {TELEPHONY_EVENTS.name}")
         began = time.monotonic()
-        await publisher.publish(
-            [Outgoing(TELEPHONY_EVENTS.name, record.key, record.value, record.headers) for record in told.records]
-        )
+        for record in told.records:
+            # One after another, as they came in: what is unread depends on what reached us before what (I11).
+            await publisher.publish([Outgoing(TELEPHONY_EVENTS.name, record.key, record.value, record.headers)])
         meant = {one.communication_id: _essence(one) for one in told.communications}
         view = self.as_person(ADMINISTRATOR)
 
@@ -250,6 +252,10 @@ class Demo:
         team = self.setup.connected(INBOX)
         for user_id in team:
             await side.report("telephony.user.presence.v1", telephony.UserPresence(user_id=user_id, status="available"))
+        # Presence and calls lie on different partitions: one may be read before the other.
+        await self.checks.soon(
+            lambda: set(team) == self._would_ring(), "everybody who says that he is available would be rung"
+        )
         self.progress.now("a call rings")
         call_id = await self._starts(side, ROBIN)
         if await self.checks.soon(
@@ -301,6 +307,10 @@ class Demo:
             ),
             "the call is completed once it has ended",
         )
+
+    def _would_ring(self) -> set[str]:
+        plan = self.as_person(ADMINISTRATOR).get("routing", "inboxes", INBOX, "ring-plan")
+        return {user_id for layer in plan["layers"] for user_id in layer["user_ids"]}
 
     async def _starts(self, side: Telephony, caller: Caller, *, menu: bool = False) -> str:
         call_id = f"demo-{new_id()}"
@@ -449,23 +459,29 @@ class Demo:
     def what_to_try(self, console: Console) -> None:
         """Curl lines that work as they stand, and the folder's env file for `inboxctl`."""
         urls = self.stack.urls
-        bearer = f'-H "Authorization: Bearer {self.token(ADMINISTRATOR)}"'
-        agent = f'-H "Authorization: Bearer {self.token(AGENT)}"'
-        json_body = '-H "Content-Type: application/json" -d'
-        report = f"{urls['reporting']}/v1/inboxes/{INBOX}/reports/daily-activity?date={self.yesterday}"
+        agent, administrator = '-H "Authorization: Bearer $AGENT"', '-H "Authorization: Bearer $ADMIN"'
         text = f'{{"to": "{PRIYA.number}", "body": "Hello"}}'
-        env = f"--env-file {self.stack.env_file}"
-        console.print("\nThe stack is up until Ctrl-C. Try:\n", style="bold")
+        report = f"{urls['reporting']}/v1/inboxes/{INBOX}/reports/daily-activity?date={self.yesterday}"
+        inboxctl = f"{_near(Path(sys.executable).parent / 'inboxctl')} --env-file {_near(self.stack.env_file)}"
+        console.print("\nThe stack is up until Ctrl-C. In another terminal:\n", style="bold")
         for line in (
+            f"AGENT={self.token(AGENT)}",
+            f"ADMIN={self.token(ADMINISTRATOR)}",
             f"curl -s {agent} {urls['inbox_state']}/v1/panel",
             f"curl -s {agent} '{urls['inbox_state']}/v1/inboxes/{INBOX}/threads?unread=true'",
-            f"curl -s {agent} {json_body} '{text}' {urls['inbox_state']}/v1/inboxes/{INBOX}/messages",
-            f"curl -s {bearer} {urls['routing']}/v1/inboxes/{INBOX}/ring-plan",
-            f"curl -s {bearer} '{report}'",
-            f"inboxctl {env} telephony",
-            f"inboxctl {env} simulate --account {self.setup.account.account_id} --date today --live",
+            f"curl -s {administrator} {urls['routing']}/v1/inboxes/{INBOX}/ring-plan",
+            f"curl -s {administrator} '{report}'",
+            f"{inboxctl} telephony    # delivers what agents send, answers what rings",
+            f"curl -s {agent} --json '{text}' {urls['inbox_state']}/v1/inboxes/{INBOX}/messages",
+            f"{inboxctl} simulate --account {self.setup.account.account_id} --date today --live",
         ):
             console.print(line + "\n", markup=False)
+
+
+def _near(path: Path) -> str:
+    """A path as it is typed from the current folder."""
+    # Not resolved: the Python of a virtual environment is a link out of it.
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 @contextlib.asynccontextmanager
@@ -476,8 +492,10 @@ async def _listening(kafka: KafkaSettings, account_id: str, publisher: Publisher
         TELEPHONY_COMMANDS.name, **kafka.connection(), enable_auto_commit=False, auto_offset_reset="latest"
     )
     await consumer.start()
-    # Where it begins is looked up with the first fetch: without this a quick answer could come before it.
+    # Where it begins would be looked up with the first fetch only: a quick answer could come before that.
     await consumer.seek_to_end()
+    for partition in consumer.assignment():
+        await consumer.position(partition)
 
     async def hear() -> None:
         async for record in consumer:
@@ -560,7 +578,7 @@ def _interrupted(_number: int, _frame: object) -> NoReturn:
 def main() -> None:
     """Run the demo. Exit code 0: everything was there; 1: something was not, and is named."""
     signal.signal(signal.SIGTERM, _interrupted)
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
     stays = sys.stdin.isatty() and sys.stdout.isatty()
     began = time.monotonic()
     stack = _demo_stack()

@@ -58,7 +58,8 @@ dlq_commands = typer.Typer(help="What consumers could not process, and why.", no
 app.add_typer(topics_commands, name="topics")
 app.add_typer(dlq_commands, name="dlq")
 
-out = Console(highlight=False, soft_wrap=True)
+# In a pipe nothing is cut to the width of a screen that is not there.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Account = Annotated[str, typer.Option("--account", help="The account's id.")]
@@ -248,8 +249,7 @@ def dlq_list(
         origin = f"{letter.source_topic}/{letter.source_partition}/{letter.source_offset}"
         table.add_row(letter.place, letter.failed_at, letter.reason, letter.detail, origin)
     if letters:
-        # In a pipe nothing is cut to the width of a screen that is not there.
-        out.print(table, width=None if out.is_terminal else WIDE)
+        out.print(table)
     out.print(f"{len(letters)} dead letters")
 
 

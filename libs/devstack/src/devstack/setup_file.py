@@ -49,6 +49,10 @@ class Part(BaseModel):
         """What is put over HTTP: what the file says, without what it leaves to the service."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(left_out))
 
+    def whole(self) -> dict[str, Any]:
+        """The same with every default spelt out: a setting is put as a whole."""
+        return self.model_dump(mode="json", by_alias=True)
+
 
 class AccountPart(Part):
     """The account itself."""
@@ -140,7 +144,7 @@ class AutoMarkAsReadPart(Part):
 class AutomationsPart(Part):
     """An inbox's automations (I8, I9)."""
 
-    auto_mark_as_read: AutoMarkAsReadPart | None = None
+    auto_mark_as_read: AutoMarkAsReadPart = AutoMarkAsReadPart(enabled=False)
     manual_mark_as_read_only: bool = False
 
 

@@ -23,6 +23,8 @@ from contracts.numbers import ANONYMOUS
 from devstack.mail import messages
 
 DASH: Final = "–"
+WRAPPED: Final = frozenset({"what", "rings", "endpoints", "from", "to", "subject"})
+"""The columns that give way on a narrow terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def show(console: Console, *tables: Table) -> None:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
+        table.add_column(column, overflow="fold", no_wrap=column not in WRAPPED)
     return table
 
 

@@ -109,6 +109,11 @@ async def serve(
         auto_offset_reset="latest",
     )
     await consumer.start()
+    # Where "now" is would be looked up with the first fetch only: what comes before that would be passed over.
+    await consumer.seek_to_end()
+    for partition in consumer.assignment():
+        await consumer.position(partition)
+    say("listening")
     taken: set[str] = set()
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -27,6 +27,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from pydantic import BaseModel
 
+from contracts.catalogue import MODELS
 from contracts.envelope import Event, Poison, Reason, UnknownEvent, decode
 from contracts.topics import Topic, dead_letter_topic
 from service_kit.clock import Clock
@@ -355,7 +356,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
                 dead.append(_DeadLetter(record, poison.reason, poison.detail))
                 continue
             if isinstance(event, UnknownEvent):
-                UNKNOWN_EVENTS.labels(service=self._service).inc()
+                # A type of the contract that this service has no use for is no news to anybody.
+                if event.type not in MODELS:
+                    UNKNOWN_EVENTS.labels(service=self._service).inc()
                 continue
             received.append(Received(event, at, topic.name, record.partition, record.offset, record.key))
         if not received:

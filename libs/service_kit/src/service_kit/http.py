@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from contracts.documents import asyncapi
 from service_kit.metrics import HTTP_SECONDS
 
 log = structlog.get_logger()
@@ -132,7 +133,6 @@ def create_app(
     ready: Readiness,
     live: Callable[[], Mapping[str, bool]],
     lifespan: Lifespan | None = None,
-    asyncapi: Callable[[], dict[str, Any]] | None = None,
 ) -> FastAPI:
     """A service's HTTP application with what none may lack: health, metrics, documents, problems.
 
@@ -187,12 +187,9 @@ def create_app(
     async def _metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    if asyncapi is not None:
-        document = asyncapi
-
-        @app.get("/asyncapi.json", include_in_schema=False)
-        async def _asyncapi() -> Response:
-            return JSONResponse(document())
+    @app.get("/asyncapi.json", include_in_schema=False)
+    async def _asyncapi() -> Response:
+        return JSONResponse(asyncapi(service))
 
     app.add_middleware(Measured, service=service)
     return app

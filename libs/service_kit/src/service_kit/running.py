@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 
 from service_kit import logs
-from service_kit.auth import Tokens
+from service_kit.auth import Gate, Tokens
 from service_kit.clock import Clock
 from service_kit.consuming import Consumer
 from service_kit.database import Database
@@ -46,7 +46,6 @@ class Service:
         relay: Relay | None = None,
         timers: Sequence[Timer] = (),
         routers: Sequence[APIRouter] = (),
-        asyncapi: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         logs.configure(name, settings.log_level, settings.log_format)
         self._settings = settings
@@ -64,9 +63,10 @@ class Service:
             ready=self._ready,
             live=self._live,
             lifespan=self._lifespan,
-            asyncapi=asyncapi,
         )
-        self.app.state.tokens = Tokens(settings, clock)
+        tokens = Tokens(settings, clock)
+        self.app.state.tokens = tokens
+        self.app.add_middleware(Gate, tokens=tokens)
         for router in routers:
             self.app.include_router(router)
 
