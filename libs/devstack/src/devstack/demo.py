@@ -69,11 +69,12 @@ class Caller:
     name: str
 
 
-ROBIN: Final = Caller("+16175550142", "Robin Vale")
-MEI: Final = Caller("+14155550117", "Mei Moreno")
-JONAS: Final = Caller("+13125550163", "Jonas Brandt")
-PRIYA: Final = Caller("+12065550128", "Priya Silva")
-OMAR: Final = Caller("+13055550175", "Omar Byrne")
+# British numbers kept for fiction: none of the simulated contacts, who are American, can have one of them.
+ROBIN: Final = Caller("+442079460142", "Robin Vale")
+MEI: Final = Caller("+441134960117", "Mei Moreno")
+JONAS: Final = Caller("+441214960163", "Jonas Brandt")
+PRIYA: Final = Caller("+441414960128", "Priya Silva")
+OMAR: Final = Caller("+441614960175", "Omar Byrne")
 
 EXPECTED_EMAILS: Final[Mapping[str, Caller]] = {
     "missed call": MEI,
