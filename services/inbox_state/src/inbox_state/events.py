@@ -1,0 +1,179 @@
+"""What inbox_state says to others: its events, made from its own state (contract §2)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pydantic_core import to_json
+
+from contracts import commands, inbox_events
+from contracts.commands import PlaceCall, SendMessage
+from contracts.envelope import Event
+from contracts.fields import key_of
+from contracts.inbox_events import AutoMarkAsRead, AutomationsChanged, CallRequested, ContactNamed, MessageRequested
+from contracts.topics import INBOX_EVENTS, TELEPHONY_COMMANDS
+from inbox_state.automations import Automations
+from inbox_state.threads import Thread
+from service_kit.publishing import Outgoing, outgoing
+
+SOURCE: Final = "/connected-inbox/inbox_state"
+_SOURCE_HEADER: Final = ("ce_source", SOURCE.encode())
+_THREAD_CHANGED_HEADER: Final = ("ce_type", inbox_events.THREAD_CHANGED.encode())
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def thread_changed(thread: Thread) -> Outgoing:
+    """A thread as it now is (`ThreadChanged`). The same version makes the same bytes, so that a repetition is one.
+
+    Encoded by hand, since one follows from nearly every record; a test holds it to the model.
+    """
+    version = thread.version
+    data = {
+        "thread_id": thread.thread_id,
+        "inbox_id": thread.inbox_id,
+        "contact_number": thread.contact_number,
+        "unread": thread.unread,
+        "active_calls": thread.active_calls,
+        "last_activity_at": thread.last_activity_at,
+        "version": version,
+    }
+    changed_at = _EPOCH + timedelta(microseconds=version)
+    return Outgoing(
+        topic=INBOX_EVENTS.name,
+        key=f"{thread.account_id}/{thread.thread_id}".encode(),
+        value=to_json(data, exclude_none=True),
+        headers=[
+            ("ce_specversion", b"1.0"),
+            ("ce_id", f"{thread.thread_id}/{version}".encode()),
+            _SOURCE_HEADER,
+            _THREAD_CHANGED_HEADER,
+            ("ce_time", changed_at.isoformat().encode()),
+            ("ce_accountid", thread.account_id.encode()),
+            ("content-type", b"application/json"),
+        ],
+    )
+
+
+def automations_changed(account_id: str, inbox_id: str, automations: Automations, at: datetime) -> Outgoing:
+    """An inbox's automations as they are from `at` on."""
+    return outgoing(
+        INBOX_EVENTS,
+        key_of(account_id, inbox_id),
+        Event(
+            id=f"{inbox_id}/automations/{at.isoformat()}",
+            source=SOURCE,
+            type=inbox_events.AUTOMATIONS_CHANGED,
+            time=at,
+            account_id=account_id,
+            data=AutomationsChanged(
+                inbox_id=inbox_id,
+                auto_mark_as_read=AutoMarkAsRead(
+                    enabled=automations.auto_mark_enabled, after_hours=automations.auto_mark_after_hours
+                ),
+                manual_mark_as_read_only=automations.manual_mark_as_read_only,
+                changed_at=at,
+            ),
+        ),
+    )
+
+
+def message_requested(account_id: str, thread_id: str, requested: MessageRequested) -> Outgoing:
+    """A fact for routing: somebody asked for a text to be sent (I14)."""
+    return outgoing(
+        INBOX_EVENTS,
+        key_of(account_id, thread_id),
+        Event(
+            id=requested.message_id,
+            source=SOURCE,
+            type=inbox_events.MESSAGE_REQUESTED,
+            time=requested.requested_at,
+            account_id=account_id,
+            data=requested,
+            origin_at=requested.requested_at,
+        ),
+    )
+
+
+def call_requested(account_id: str, thread_id: str, requested: CallRequested) -> Outgoing:
+    """A fact for routing: somebody asked for a call to be placed (I14)."""
+    return outgoing(
+        INBOX_EVENTS,
+        key_of(account_id, thread_id),
+        Event(
+            id=requested.call_id,
+            source=SOURCE,
+            type=inbox_events.CALL_REQUESTED,
+            time=requested.requested_at,
+            account_id=account_id,
+            data=requested,
+            origin_at=requested.requested_at,
+        ),
+    )
+
+
+def send_message(account_id: str, requested: MessageRequested, system: str) -> Outgoing:
+    """The command that makes the line's telephony system send the text."""
+    return outgoing(
+        TELEPHONY_COMMANDS,
+        key_of(requested.message_id),
+        Event(
+            id=requested.command_id,
+            source=SOURCE,
+            type=commands.SEND_MESSAGE,
+            time=requested.requested_at,
+            account_id=account_id,
+            data=SendMessage(
+                command_id=requested.command_id,
+                system=system,
+                expires_at=requested.expires_at,
+                message_id=requested.message_id,
+                from_number=requested.line_number,
+                to_number=requested.contact_number,
+                body=requested.body,
+                media=requested.media,
+                user_id=requested.user_id,
+            ),
+        ),
+    )
+
+
+def place_call(account_id: str, requested: CallRequested, system: str, endpoints: tuple[str, ...]) -> Outgoing:
+    """The command that makes the line's telephony system connect the user, at his endpoints, with the contact."""
+    return outgoing(
+        TELEPHONY_COMMANDS,
+        key_of(requested.call_id),
+        Event(
+            id=requested.command_id,
+            source=SOURCE,
+            type=commands.PLACE_CALL,
+            time=requested.requested_at,
+            account_id=account_id,
+            data=PlaceCall(
+                command_id=requested.command_id,
+                system=system,
+                expires_at=requested.expires_at,
+                call_id=requested.call_id,
+                from_number=requested.line_number,
+                to_number=requested.contact_number,
+                user_id=requested.user_id,
+                endpoints=endpoints,
+            ),
+        ),
+    )
+
+
+def contact_named(account_id: str, number: str, name: str, at: datetime, event_id: str) -> Outgoing:
+    """A contact has a name that beats what telephony says (I17)."""
+    return outgoing(
+        INBOX_EVENTS,
+        key_of(account_id, number),
+        Event(
+            id=event_id,
+            source=SOURCE,
+            type=inbox_events.CONTACT_NAMED,
+            time=at,
+            account_id=account_id,
+            data=ContactNamed(contact_number=number, name=name, named_at=at),
+        ),
+    )

@@ -1,0 +1,77 @@
+"""Bringing locked threads up to date, and saving them: the same for what Kafka brings and for what people do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from inbox_state import threads
+from inbox_state.metrics import THREADS_COUNTED_ANEW
+from inbox_state.storage import threads as storage
+from inbox_state.storage.rules import InboxKey, Rules
+from inbox_state.threads import Change, Communication, Key, Thread
+from service_kit.database import Connection
+
+
+def changes_in(
+    touched: Iterable[Key], arrivals: Iterable[tuple[Communication | None, Communication]]
+) -> dict[Key, list[Change]]:
+    """What became of the communications in each touched thread. Arrivals are rows as they were and as they are."""
+    changes: dict[Key, list[Change]] = {key: [] for key in touched}
+    for known, now in arrivals:
+        key = (now.account_id, now.thread_id)
+        if known is None or known.thread_id == now.thread_id:
+            changes[key].append(Change(known, now))
+        else:
+            changes[known.account_id, known.thread_id].append(Change(known, None))
+            changes[key].append(Change(None, now))
+    return changes
+
+
+async def fold_and_save(
+    connection: Connection,
+    touched: Mapping[Key, Thread],
+    changes: Mapping[Key, Sequence[Change]],
+    rules: Mapping[InboxKey, Rules],
+    now: datetime,
+) -> None:
+    """Fold changes into their threads and save those. The changed communications are saved already."""
+    changed: list[Thread] = []
+    uncertain: list[Thread] = []
+    before: list[tuple[object, ...]] = []
+    for key, thread in touched.items():
+        if not changes[key]:
+            continue
+        changed.append(thread)
+        before.append(threads.content_of(thread))
+        inbox = rules.get((thread.account_id, thread.inbox_id))
+        if not threads.fold(thread, changes[key], inbox.auto_read_through if inbox else None):
+            uncertain.append(thread)
+    await _count(connection, uncertain)
+    _renew_versions(changed, before, now)
+    await storage.save_threads(connection, changed)
+
+
+async def count_and_save(connection: Connection, changed: Sequence[Thread], now: datetime) -> list[Thread]:
+    """Count threads whose marks were moved, and save them. Returns those whose content changed by it."""
+    before = [threads.content_of(thread) for thread in changed]
+    await _count(connection, changed)
+    versions = [thread.version for thread in changed]
+    _renew_versions(changed, before, now)
+    await storage.save_threads(connection, changed)
+    return [thread for thread, version in zip(changed, versions, strict=True) if thread.version != version]
+
+
+async def _count(connection: Connection, uncertain: Sequence[Thread]) -> None:
+    if not uncertain:
+        return
+    THREADS_COUNTED_ANEW.labels(service="inbox_state").inc(len(uncertain))
+    figures = await storage.count_threads(connection, uncertain)
+    for thread in uncertain:
+        threads.counted(thread, figures[thread.account_id, thread.thread_id])
+
+
+def _renew_versions(changed: Sequence[Thread], before: Sequence[tuple[object, ...]], now: datetime) -> None:
+    for thread, content in zip(changed, before, strict=True):
+        if thread.version == 0 or threads.content_of(thread) != content:
+            thread.version = threads.next_version(thread.version, now)
