@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -64,7 +64,8 @@ class Event(Generic[D]):
     """One CloudEvent with its data as a model. `time` is aware and in UTC.
 
     `origin_at` (extension `originat`) is the broker's append time of the telephony record that brought the
-    change about: what the latency metrics are measured from.
+    change about: what the latency metrics are measured from. `json` is the data as it came, where it came as
+    JSON of its own (binary mode) and needed no repair.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Event(Generic[D]):
     data: D
     traceparent: str | None = None
     origin_at: datetime | None = None
+    json: bytes | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -126,6 +128,7 @@ def decode(
             Reason.IN_THE_FUTURE,
             "attribute time is more than 24 h ahead of the broker's clock",
         )
+    as_it_came = None
     try:
         if body is not None:
             data = model.model_validate(without_nul(body))
@@ -133,6 +136,7 @@ def decode(
             data = model.model_validate(without_nul(_json(value)))
         else:
             data = model.model_validate_json(value)
+            as_it_came = value
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
@@ -149,6 +153,7 @@ def decode(
         data,
         attributes.get(prefix + "traceparent"),
         parse_time(origin_at) if origin_at else None,
+        as_it_came,
     )
 
 

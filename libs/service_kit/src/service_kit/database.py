@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import as_file, files
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
@@ -16,6 +16,8 @@ from asyncpg.pool import PoolConnectionProxy
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 """What a function of `storage.py` is given: a connection, usually inside a transaction."""
+
+T = TypeVar("T")
 
 _DATA_CLASSES: Final = ("22", "23", "54")
 
@@ -93,6 +95,38 @@ class Database:
         if self._pool is None:
             raise asyncpg.InterfaceError("the database pool is not open")
         return self._pool
+
+
+class Raced(Exception):
+    """Another transaction made a row first that this one was about to make: run this one again from its start."""
+
+
+async def until_not_raced(transaction: Callable[[], Awaitable[T]]) -> T:
+    """Run a whole transaction again each time that it raises `Raced`.
+
+    The other one has committed by then, so the next run finds its row and locks it.
+    """
+    while True:
+        try:
+            return await transaction()
+        except Raced:
+            continue
+
+
+async def insert_new(
+    connection: Connection, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]
+) -> None:
+    """COPY rows that nobody has made yet; raises `Raced` where somebody has. Bring them in the order of their key.
+
+    What is written here is one row and one entry in each index. Making a bare key first, to have something to
+    lock, and writing the rest over it costs all of that twice.
+    """
+    if not records:
+        return
+    try:
+        await connection.copy_records_to_table(table, columns=list(columns), records=records)
+    except asyncpg.UniqueViolationError:
+        raise Raced from None
 
 
 def refuses_data(error: BaseException) -> bool:

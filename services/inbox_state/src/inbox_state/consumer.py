@@ -16,11 +16,11 @@ from inbox_state.read_state import manual_only_at
 from inbox_state.storage import rules as rules_storage
 from inbox_state.storage import threads as storage
 from inbox_state.storage.rules import InboxKey, Rules
-from inbox_state.threads import Communication, Key
+from inbox_state.threads import Communication, Key, Thread
 from service_kit import directory_copy
 from service_kit.clock import Clock
 from service_kit.consuming import Handling, Outcome, Received
-from service_kit.database import Database
+from service_kit.database import Database, until_not_raced
 
 _REPLAY_AFTER: Final = timedelta(hours=1)
 
@@ -43,15 +43,21 @@ def handlers(database: Database, clock: Clock) -> Mapping[Topic, Handling]:
 
     async def keep_communications(received: Sequence[Received[CommunicationChanged]]) -> Outcome:
         newest = newest_of(received)
-        async with database.transaction() as connection:
-            known = await storage.lock_communications(connection, sorted(newest))
-            arrivals = arrivals_of(newest, known)
-            rules = await rules_storage.rules_of(connection, inboxes_of(arrivals))
-            decide_reading(arrivals, rules)
-            touched = await storage.lock_threads(connection, threads_of(known.values()), opened_by(arrivals))
-            await storage.save_communications(connection, [arrival.now for arrival in arrivals])
-            changes = changes_in(touched, ((arrival.known, arrival.now) for arrival in arrivals))
-            await fold_and_save(connection, touched, changes, rules, clock())
+
+        async def keep() -> dict[Key, Thread]:
+            async with database.transaction() as connection:
+                known = await storage.lock_known_communications(connection, sorted(newest))
+                arrivals = arrivals_of(newest, known)
+                rules = await rules_storage.rules_of(connection, inboxes_of(arrivals))
+                decide_reading(arrivals, rules)
+                await storage.insert_communications(connection, [one.now for one in arrivals if one.known is None])
+                touched = await storage.lock_threads(connection, threads_of(known.values()), opened_by(arrivals))
+                await storage.save_communications(connection, [one.now for one in arrivals if one.known is not None])
+                changes = changes_in(touched, ((one.known, one.now) for one in arrivals))
+                await fold_and_save(connection, touched, changes, rules, clock())
+            return touched
+
+        touched = await until_not_raced(keep)
         observe_latency(newest.values(), clock)
         return Outcome(publish=[events.thread_changed(thread) for thread in touched.values()])
 
@@ -84,7 +90,7 @@ def arrivals_of(
         snapshot = one.event.data
         row = known.get(key)
         if row is None or snapshot.version > row.version:
-            document = snapshot.model_dump_json(exclude_none=True)
+            document = one.event.json.decode() if one.event.json else snapshot.model_dump_json(exclude_none=True)
             arrivals.append(Arrival(row, threads.communication_of(key[0], snapshot, document, row), snapshot))
     return arrivals
 

@@ -192,7 +192,6 @@ async def keep(
 ) -> None:
     """Show a requested communication in its thread at once; it is the activity that its echo will not repeat (I7)."""
     account_id, inbox_id = request.account_id, request.inbox_id
-    await storage.lock_communications(connection, [(account_id, request.communication_id)])
     document = snapshot.model_dump_json(exclude_none=True)
     now = threads.communication_of(account_id, snapshot, document, None)
     opened = (account_id, now.thread_id, inbox_id, request.contact_number)
@@ -202,7 +201,7 @@ async def keep(
     if not manual_only_at(history, request.requested_at):
         # Who writes here has the whole thread before him.
         now.reads_through = touched[account_id, now.thread_id].newest_attention or None
-    await storage.save_communications(connection, [now])
+    await storage.insert_communications(connection, [now])
     await fold_and_save(connection, touched, changes_in(touched, [(None, now)]), rules, request.requested_at)
     await outbox.add(connection, [*outgoings, *(events.thread_changed(thread) for thread in touched.values())])
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from inbox_state.read_state import Position, ReadState
 from inbox_state.threads import Communication, Counted, Key, Thread
-from service_kit.database import Connection
+from service_kit.database import Connection, insert_new
 
 R = TypeVar("R")
 
@@ -37,23 +37,11 @@ _COMMUNICATION_COLUMNS: Final = (
 _COMMUNICATION_VALUES: Final = attrgetter(*_COMMUNICATION_COLUMNS, "document")
 
 
-async def lock_communications(connection: Connection, keys: Collection[Key]) -> dict[Key, Communication]:
-    """Lock the rows of these communications, known or not, and return the known ones (without document).
+async def lock_known_communications(connection: Connection, keys: Collection[Key]) -> dict[Key, Communication]:
+    """Lock those of these communications that are known, and return them (without document). `keys` come sorted.
 
-    `keys` come sorted: two replicas may hold overlapping batches during a rebalance. A row that does not exist
-    yet is made first, with its key alone, since FOR UPDATE locks no row that is not there.
+    What is not known yet is for `insert_communications`, which tells when somebody else was faster.
     """
-    accounts, ids = _columns(keys)
-    await connection.execute(
-        """
-        INSERT INTO communications (account_id, communication_id)
-        SELECT account_id, communication_id
-        FROM unnest($1::text[], $2::text[]) AS k (account_id, communication_id)
-        ON CONFLICT DO NOTHING
-        """,
-        accounts,
-        ids,
-    )
     # LATERAL with a limit: always by primary key and in the order of the keys, however few rows there seem to be.
     rows = await connection.fetch(
         """
@@ -67,10 +55,15 @@ async def lock_communications(connection: Connection, keys: Collection[Key]) -> 
             LIMIT 1 FOR UPDATE
         ) AS c
         """,
-        accounts,
-        ids,
+        *_columns(keys),
     )
-    return {(row[0], row[1]): Communication(*row.values()) for row in rows if row[3] is not None}
+    return {(row[0], row[1]): Communication(*row.values()) for row in rows}
+
+
+async def insert_communications(connection: Connection, communications: Sequence[Communication]) -> None:
+    """Write rows that nobody has made yet; raises `Raced` where somebody has."""
+    rows = sorted(map(_COMMUNICATION_VALUES, communications))
+    await insert_new(connection, "communications", (*_COMMUNICATION_COLUMNS, "document"), rows)
 
 
 async def save_communications(connection: Connection, communications: Sequence[Communication]) -> None:
