@@ -145,7 +145,7 @@ class Bench:
                     first = (now, done)
                 if first is not None and done >= wanted and done > first[1]:
                     return float((done - first[1]) / (now - first[0]))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
         finally:
             await admin.close()
         raise RuntimeError(f"{group} did not get through {topic}")
@@ -198,8 +198,8 @@ async def produce(bench: Bench, records: Sequence[simulator.Record]) -> None:
         await publisher.close()
 
 
-async def contender(bench: Bench, name: str, topic: str, records: int | None = None) -> float:
-    group = f"bench-{name}-{topic}"
+async def contender(bench: Bench, name: str, topic: str, records: int | None = None, *, again: bool = False) -> float:
+    group = f"bench-{name}-{topic}{'-again' if again else ''}"
     process = bench.launch(
         f"{name}-{topic}",
         ["-m", "tests.bench.contenders", name],
@@ -307,11 +307,14 @@ async def run(bench: Bench, events: int, seconds: float) -> None:
     table = Table("consumer", "events/s", "of the limit", "times the obvious way", title="Throughput")
     rates: dict[str, float] = {}
     for service, topic in (("routing", TELEPHONY_EVENTS.name), ("inbox_state", COMMUNICATION_EVENTS.name)):
-        console.print(f"{service}: the limit, the obvious way, the service")
-        limit = await contender(bench, "limit", topic)
+        console.print(f"{service}: the obvious way, the limit, the service, the limit again")
         obvious = await contender(bench, "obvious", topic, OBVIOUS_RECORDS)
-        bench.service(service)
+        before = await contender(bench, "limit", topic)
+        running = bench.service(service)
         rates[service] = await bench.rate(service, topic)
+        running.stop()
+        # A shared machine's speed drifts: the limit is the mean of what it was just before and just after.
+        limit = (before + await contender(bench, "limit", topic, again=True)) / 2
         table.add_row(f"limit on {topic}", f"{limit:,.0f}", "1.00", "")
         table.add_row(f"obvious way on {topic}", f"{obvious:,.0f}", f"{obvious / limit:.4f}", "1")
         table.add_row(
@@ -323,6 +326,9 @@ async def run(bench: Bench, events: int, seconds: float) -> None:
     console.print(table)
 
     half = min(rates["routing"], rates["inbox_state"]) / 2
+    for service in rates:
+        bench.service(service)
+        await bench.ready(service)
     console.print(f"latency at {half:,.0f} events/s for {seconds:.0f} s")
     idle = await event_to_row(bench, setup, 0, 5)
     taken = await event_to_row(bench, setup, half, seconds)

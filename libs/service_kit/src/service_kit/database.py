@@ -44,6 +44,8 @@ class Database:
                 "search_path": self._schema,
                 "application_name": self._schema,
                 "timezone": "UTC",
+                # Statements over whole batches look costly to the planner, and compiling them costs more.
+                "jit": "off",
                 "lock_timeout": "30s",
                 "idle_in_transaction_session_timeout": "120s",
             },

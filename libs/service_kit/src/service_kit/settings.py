@@ -101,7 +101,7 @@ class ServiceSettings(KafkaSettings, TokenSettings):
     port: int = Field(ge=0, le=65_535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
-    batch_max_records: int = Field(default=2_000, ge=1, le=10_000)
+    batch_max_records: int = Field(default=4_000, ge=1, le=10_000)
     batch_timeout_seconds: float = Field(default=120.0, gt=0)
     session_timeout_ms: int = Field(default=10_000, ge=1_000)
     heartbeat_interval_ms: int = Field(default=3_000, ge=100)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pydantic_core import to_json
+import orjson
 
 from contracts import commands, inbox_events
 from contracts.commands import PlaceCall, SendMessage
@@ -29,20 +29,21 @@ def thread_changed(thread: Thread) -> Outgoing:
     Encoded by hand, since one follows from nearly every record; a test holds it to the model.
     """
     version = thread.version
-    data = {
+    data: dict[str, object] = {
         "thread_id": thread.thread_id,
         "inbox_id": thread.inbox_id,
         "contact_number": thread.contact_number,
         "unread": thread.unread,
         "active_calls": thread.active_calls,
-        "last_activity_at": thread.last_activity_at,
         "version": version,
     }
+    if thread.last_activity_at is not None:
+        data["last_activity_at"] = thread.last_activity_at
     changed_at = _EPOCH + timedelta(microseconds=version)
     return Outgoing(
         topic=INBOX_EVENTS.name,
         key=f"{thread.account_id}/{thread.thread_id}".encode(),
-        value=to_json(data, exclude_none=True),
+        value=orjson.dumps(data),
         headers=[
             ("ce_specversion", b"1.0"),
             ("ce_id", f"{thread.thread_id}/{version}".encode()),
