@@ -11,8 +11,6 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
-pytest.register_assert_rewrite("tests.end_to_end.reference", "tests.end_to_end.company")
-
 from devstack.kafka import EmbeddedKafka
 from devstack.mail import MailCatcher
 from devstack.postgres import EmbeddedPostgres
@@ -20,6 +18,8 @@ from tests.support.databases import FreshDatabase, Template, fresh_database, tem
 from tests.support.servers import Servers, running_servers
 from tests.support.services import JWT_SECRET, QUICK, RunningService
 from tests.support.topics import FreshTopics, fresh_topics
+
+pytest.register_assert_rewrite("tests.end_to_end.reference", "tests.end_to_end.company")
 
 
 @contextmanager
