@@ -24,7 +24,7 @@ ROOMS = {
     "timers",
     "metrics",
 }
-"""The rooms of architecture.md §5, the same in every service. A room may be a module or a package."""
+"""The rooms that CONTRIBUTING.md names, the same in every service. A room may be a module or a package."""
 
 FOLDERS_WITHOUT_CODE = {"migrations", "templates"}
 

@@ -44,6 +44,10 @@ def an_app(*, ready: bool = True, live: bool = True) -> FastAPI:
     async def broken() -> None:
         raise RuntimeError("+15550100999")
 
+    @app.get("/v1/away")
+    async def away() -> None:
+        raise ConnectionRefusedError
+
     return app
 
 
@@ -73,7 +77,9 @@ async def test_a_body_that_is_no_json_is_a_problem_too() -> None:
     assert answer.json()["errors"]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/v1/gone", 404), ("/nowhere", 404), ("/v1/broken", 500)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/v1/gone", 404), ("/nowhere", 404), ("/v1/broken", 500), ("/v1/away", 503)]
+)
 async def test_every_error_is_a_problem(path: str, status: int) -> None:
     async with a_client(an_app()) as client:
         answer = await client.get(path)

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from contracts.documents import asyncapi
+from service_kit.database import is_transient
 from service_kit.metrics import HTTP_SECONDS
 
 log = structlog.get_logger()
@@ -170,6 +171,11 @@ def create_app(
 
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, error: Exception) -> Response:
+        if is_transient(error):
+            log.warning("request_waits_for_the_database", error=type(error).__name__)
+            return Problem(
+                503, "Service Unavailable", "the database does not answer; try again", headers={"Retry-After": "5"}
+            ).response()
         log.error("request_failed", exc_info=error)
         return Problem(500, "Internal Server Error").response()
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from service_kit.settings import ServiceSettings
+from service_kit.settings import Duration, ServiceSettings
 
 
 class InboxStateSettings(ServiceSettings):
@@ -14,4 +14,4 @@ class InboxStateSettings(ServiceSettings):
 
     database_url: str = Field(validation_alias="INBOX_STATE_DATABASE_URL")
     port: int = Field(default=8002, ge=0, le=65_535)
-    auto_mark_every: timedelta = timedelta(seconds=60)
+    auto_mark_every: Duration = timedelta(seconds=60)
