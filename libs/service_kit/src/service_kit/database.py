@@ -129,6 +129,9 @@ async def insert_new(
         await connection.copy_records_to_table(table, columns=list(columns), records=records)
     except asyncpg.UniqueViolationError:
         raise Raced from None
+    except (OverflowError, TypeError, ValueError) as error:
+        # COPY's encoder says plainly what a statement's encoder says as DataError.
+        raise asyncpg.DataError(f"{table}: {type(error).__name__} while encoding") from None
 
 
 def refuses_data(error: BaseException) -> bool:

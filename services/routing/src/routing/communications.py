@@ -55,7 +55,7 @@ class Communication:
     """One row, locked: facts are merged into it, then it is decided and saved.
 
     `version`, `digest` and `origin_at` (when what brought it about reached us) belong to the content that was
-    last saved.
+    last saved. `is_new` as long as it was never saved.
     """
 
     account_id: str
@@ -66,6 +66,7 @@ class Communication:
     version: int = 0
     digest: str | None = None
     origin_at: Instant | None = None
+    is_new: bool = True
 
 
 class KindChanged(Exception):
@@ -345,4 +346,5 @@ def restored(account_id: str, communication_id: str, version: int, document: dic
     )
     kind = document["kind"]
     facts = calls.facts_of(document) if kind == "call" else messages.facts_of(document)
-    return Communication(account_id, communication_id, kind, facts, decided, version, get("digest"), get("origin_at"))
+    digest, origin_at = get("digest"), get("origin_at")
+    return Communication(account_id, communication_id, kind, facts, decided, version, digest, origin_at, is_new=False)

@@ -23,7 +23,7 @@ from routing.storage.communications import Key
 from routing.storage.directory import Directories
 from service_kit.clock import Clock
 from service_kit.consuming import Handling, Outcome, Received, Rejected
-from service_kit.database import Database
+from service_kit.database import Database, until_not_raced
 
 _REQUESTS: Final[Mapping[str, Any]] = {
     inbox_events.MESSAGE_REQUESTED: MessageRequested,
@@ -91,6 +91,9 @@ class Routing:
     async def handle(self, received: Sequence[Received[Any]]) -> Outcome:
         """Merge a batch into its communications, in one transaction."""
         batch = sort_out(received)
+        return await until_not_raced(lambda: self._route(batch))
+
+    async def _route(self, batch: Batch) -> Outcome:
         now = self._clock()
         async with self._database.transaction() as connection:
             known = await self._directories.current(connection, batch.account_ids)

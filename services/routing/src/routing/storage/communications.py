@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import orjson
@@ -13,29 +13,34 @@ import orjson
 from routing.communications import Communication, Standing, document_of, restored
 from routing.facts import Fact, Instant, instant, moment
 from routing.ring_plan import Presence
-from service_kit.database import Connection
+from service_kit.database import Connection, insert_new
+
+_COLUMNS: Final = (
+    "account_id",
+    "communication_id",
+    "version",
+    "document",
+    "inbox_id",
+    "due_at",
+    "talking",
+    "command_id",
+    "unrouted_line",
+    "unrouted_at",
+    "touched_at",
+)
 
 Key = tuple[str, str]
 """Account and communication."""
 
 
 async def lock_communications(connection: Connection, keys: Iterable[Key]) -> dict[Key, Communication]:
-    """Lock the rows of `keys`, creating those that do not exist yet, and load them.
+    """Lock the rows of `keys` that exist, in key order, and load them; what does not exist begins as nothing.
 
-    Two statements: FOR UPDATE alone locks no row that is not there yet, and two partitions can hold two facts
-    of one new call. Both go in key order, so that overlapping batches wait instead of deadlocking.
+    Two partitions can hold two facts of one new call, and no lock is on a row that is not there:
+    `save_communications` tells by `Raced` when somebody else made it first.
     """
     ordered = sorted(keys)
     accounts, ids = [key[0] for key in ordered], [key[1] for key in ordered]
-    await connection.execute(
-        """
-        INSERT INTO communications (account_id, communication_id)
-        SELECT * FROM unnest($1::text[], $2::text[])
-        ON CONFLICT DO NOTHING
-        """,
-        accounts,
-        ids,
-    )
     # The lateral subquery keeps the primary key's index in the plan, whatever the statistics say of the table.
     rows = await connection.fetch(
         """
@@ -51,13 +56,12 @@ async def lock_communications(connection: Connection, keys: Iterable[Key]) -> di
         accounts,
         ids,
     )
-    return {(row["account_id"], row["communication_id"]): _communication(row) for row in rows}
+    known = {(row["account_id"], row["communication_id"]): _communication(row) for row in rows}
+    return {key: known.get(key) or Communication(*key) for key in ordered}
 
 
 def _communication(row: asyncpg.Record) -> Communication:
     account_id, communication_id, version, document, *_ = row
-    if document is None:
-        return Communication(account_id, communication_id)
     return restored(account_id, communication_id, version, orjson.loads(document))
 
 
@@ -72,10 +76,18 @@ class Saving:
 
 
 async def save_communications(connection: Connection, savings: Sequence[Saving], now: datetime) -> None:
-    """Write rows that `lock_communications` holds. An upsert, because that always goes by the primary key."""
-    if not savings:
+    """Write whole rows over those that `lock_communications` holds, and new ones. Raises `Raced`, see there."""
+    rows = sorted(_row(saving) for saving in savings if saving.communication.is_new)
+    await insert_new(
+        connection,
+        "communications",
+        _COLUMNS,
+        [(*row[:6], row[6].split("\n") if row[6] else None, *row[7:], now) for row in rows],
+    )
+    rows = sorted(_row(saving) for saving in savings if not saving.communication.is_new)
+    if not rows:
         return
-    rows = sorted(map(_row, savings))
+    # An upsert, because that always goes by the primary key.
     await connection.execute(
         """
         INSERT INTO communications (
