@@ -65,7 +65,10 @@ class Communication:
 
 @dataclass(slots=True)
 class Thread:
-    """One contact in one inbox; the columns of its row. `latest_id` is None while it holds nothing."""
+    """One contact in one inbox; the columns of its row. `latest_id` is None while it holds nothing.
+
+    `is_new` as long as it was never saved.
+    """
 
     account_id: str
     thread_id: str
@@ -80,6 +83,7 @@ class Thread:
     state: ReadState = field(default_factory=ReadState)
     newest_attention: Position = BEGINNING
     unread_since: datetime | None = None
+    is_new: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,8 @@ async def keep(
     document = snapshot.model_dump_json(exclude_none=True)
     now = threads.communication_of(account_id, snapshot, document, None)
     opened = (account_id, now.thread_id, inbox_id, request.contact_number)
-    touched = await storage.lock_threads(connection, (), [opened])
+    await storage.open_threads(connection, [opened])
+    touched = await storage.lock_threads(connection, [(account_id, now.thread_id)])
     rules = await rules_storage.rules_of(connection, [(account_id, inbox_id)])
     history = rules[account_id, inbox_id].history
     if not manual_only_at(history, request.requested_at):

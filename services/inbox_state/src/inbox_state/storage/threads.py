@@ -34,6 +34,25 @@ _COMMUNICATION_COLUMNS: Final = (
     "reads_through",
     "delivered",
 )
+_THREAD_COLUMNS: Final = (
+    "account_id",
+    "thread_id",
+    "inbox_id",
+    "contact_number",
+    "version",
+    "unread",
+    "active_calls",
+    "last_activity_at",
+    "latest_id",
+    "send_failed",
+    "read_through",
+    "settled_through",
+    "marked_unread_at",
+    "marked_unread_from",
+    "auto_read_through",
+    "newest_attention",
+    "unread_since",
+)
 _COMMUNICATION_VALUES: Final = attrgetter(*_COMMUNICATION_COLUMNS, "document")
 
 
@@ -94,24 +113,28 @@ async def save_communications(connection: Connection, communications: Sequence[C
     )
 
 
+async def open_threads(connection: Connection, opened: Collection[tuple[str, str, str, str]]) -> None:
+    """Make these threads where they are not there yet: (account, thread, inbox, contact number)."""
+    await connection.execute(
+        """
+        INSERT INTO threads (account_id, thread_id, inbox_id, contact_number)
+        SELECT account_id, thread_id, inbox_id, contact_number
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+            AS k (account_id, thread_id, inbox_id, contact_number)
+        ON CONFLICT DO NOTHING
+        """,
+        *(list(column) for column in zip(*sorted(opened), strict=True)),
+    )
+
+
 async def lock_threads(
     connection: Connection, known: Collection[Key], opened: Collection[tuple[str, str, str, str]] = ()
 ) -> dict[Key, Thread]:
-    """Lock threads and return them: those `known`, and those `opened`, which are made when they are not there.
+    """Lock threads and return them: those `known`, and those `opened`, which begin empty where they are not there.
 
-    `opened` are (account, thread, inbox, contact number). Threads of `known` that do not exist are left out.
+    `opened` are (account, thread, inbox, contact number); `save_threads` tells by `Raced` when somebody else made
+    one of them first. Threads of `known` that do not exist are left out.
     """
-    if opened:
-        await connection.execute(
-            """
-            INSERT INTO threads (account_id, thread_id, inbox_id, contact_number)
-            SELECT account_id, thread_id, inbox_id, contact_number
-            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-                AS k (account_id, thread_id, inbox_id, contact_number)
-            ON CONFLICT DO NOTHING
-            """,
-            *(list(column) for column in zip(*sorted(opened), strict=True)),
-        )
     keys = sorted({*known, *((account, thread) for account, thread, _, _ in opened)})
     if not keys:
         return {}
@@ -129,7 +152,8 @@ async def lock_threads(
         """,
         *_columns(keys),
     )
-    return {(row[0], row[1]): thread_of(tuple(row.values())) for row in rows}
+    found = {(row[0], row[1]): thread_of(tuple(row.values())) for row in rows}
+    return {(new[0], new[1]): Thread(*new) for new in opened} | found
 
 
 def thread_of(values: Sequence[Any]) -> Thread:
@@ -148,38 +172,19 @@ def thread_of(values: Sequence[Any]) -> Thread:
         ReadState(values[10], values[11], values[12], values[13], values[14]),
         values[15],
         values[16],
+        is_new=False,
     )
 
 
 async def save_threads(connection: Connection, threads: Sequence[Thread]) -> None:
-    """Write whole rows over rows that are locked."""
-    if not threads:
-        return
-    columns = zip(
-        *(
-            (
-                thread.account_id,
-                thread.thread_id,
-                thread.inbox_id,
-                thread.contact_number,
-                thread.version,
-                thread.unread,
-                thread.active_calls,
-                thread.last_activity_at,
-                thread.latest_id,
-                thread.send_failed,
-                thread.state.read_through,
-                thread.state.settled_through,
-                thread.state.marked_unread_at,
-                thread.state.marked_unread_from,
-                thread.state.auto_read_through,
-                thread.newest_attention,
-                thread.unread_since,
-            )
-            for thread in threads
-        ),
-        strict=True,
+    """Write whole rows over rows that are locked, and new ones. Raises `Raced`, see `lock_threads`."""
+    await insert_new(
+        connection, "threads", _THREAD_COLUMNS, sorted(_thread_values(thread) for thread in threads if thread.is_new)
     )
+    known = [_thread_values(thread) for thread in threads if not thread.is_new]
+    if not known:
+        return
+    columns = zip(*known, strict=True)
     await connection.execute(
         """
         INSERT INTO threads (
@@ -201,6 +206,29 @@ async def save_threads(connection: Connection, threads: Sequence[Thread]) -> Non
             newest_attention = excluded.newest_attention, unread_since = excluded.unread_since
         """,
         *columns,
+    )
+
+
+def _thread_values(thread: Thread) -> tuple[Any, ...]:
+    state = thread.state
+    return (
+        thread.account_id,
+        thread.thread_id,
+        thread.inbox_id,
+        thread.contact_number,
+        thread.version,
+        thread.unread,
+        thread.active_calls,
+        thread.last_activity_at,
+        thread.latest_id,
+        thread.send_failed,
+        state.read_through,
+        state.settled_through,
+        state.marked_unread_at,
+        state.marked_unread_from,
+        state.auto_read_through,
+        thread.newest_attention,
+        thread.unread_since,
     )
 
 
