@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from devstack.api import Api, Refused, Unreachable
@@ -81,7 +82,7 @@ def _watchers(inbox_id: str, wanted: tuple[str, ...], patient: _Patient) -> Iter
     for user_id in wanted:
         path = ("inboxes", inbox_id, "watchers", user_id)
         if user_id not in present:
-            patient.ask(lambda path=path: patient.api.put("routing", *path))  # type: ignore[misc]
+            patient.ask(partial(patient.api.put, "routing", *path))
         yield Change(f"inbox {inbox_id}: watcher {user_id}", "unchanged" if user_id in present else "created")
     for user_id in sorted(present - set(wanted)):
         patient.api.delete("routing", "inboxes", inbox_id, "watchers", user_id)
