@@ -7,9 +7,8 @@ taken it. Everything here is a value; who holds the locks is the caller's busine
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, NewType, Protocol
+from typing import Final, NamedTuple, NewType, Protocol
 
 from contracts.communications import CommunicationChanged
 
@@ -55,8 +54,7 @@ class Attention(Protocol):
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ReadState:
+class ReadState(NamedTuple):
     """The marks of one thread.
 
     `settled_through` is the mark as people set it by hand, `read_through` the one in force: the later of
@@ -89,8 +87,7 @@ def is_unread(communication: Attention, state: ReadState) -> bool:
 
 def marked_read(state: ReadState, through: Position) -> ReadState:
     """Read through what the user has seen; never back (I11)."""
-    return replace(
-        state,
+    return state._replace(
         settled_through=max(state.settled_through, through),
         read_through=max(state.read_through, through),
     )
@@ -102,8 +99,7 @@ def marked_unread(state: ReadState, from_: Position, now: datetime) -> ReadState
     earlier = state.marked_unread_from
     # An earlier mark that nobody has read since still holds for what it covers.
     still_unread = earlier is not None and earlier > state.read_through
-    return replace(
-        state,
+    return state._replace(
         settled_through=mark,
         read_through=mark,
         marked_unread_at=now,
@@ -116,7 +112,7 @@ def auto_read(state: ReadState, through: datetime | None) -> ReadState:
     held = state.auto_read_through
     if through is None or (held is not None and held >= through):
         return state
-    return replace(state, auto_read_through=through)
+    return state._replace(auto_read_through=through)
 
 
 def still_counts(acted_at: datetime, state: ReadState) -> bool:
@@ -124,8 +120,7 @@ def still_counts(acted_at: datetime, state: ReadState) -> bool:
     return state.marked_unread_at is None or acted_at >= state.marked_unread_at
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(NamedTuple):
     """A user of ours replied, called, or answered the contact's call."""
 
     user_id: str
@@ -145,8 +140,7 @@ def activity_in(snapshot: CommunicationChanged) -> Activity | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class ManualOnly:
+class ManualOnly(NamedTuple):
     """From `changed_at` on, agent activity clears nothing (`on`), or does so again (I8)."""
 
     changed_at: datetime

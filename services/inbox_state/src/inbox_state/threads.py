@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from contracts import threads
 from contracts.communications import ACTIVE_CALL, CommunicationChanged
@@ -86,8 +87,7 @@ class Thread:
     is_new: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What became of one communication in one thread: None where it was not, or is no longer, in it."""
 
     old: Communication | None
@@ -230,13 +230,7 @@ def fold(thread: Thread, changes: Sequence[Change], auto_read_through: datetime 
         certain = certain and stands_as_before
     thread.newest_attention = newest
     if mark != marks.read_through:
-        marks = ReadState(
-            mark,
-            marks.settled_through,
-            marks.marked_unread_at,
-            marks.marked_unread_from,
-            marks.auto_read_through,
-        )
+        marks = marks._replace(read_through=mark)
     thread.state = marks
     return certain and _recount(thread, changes, held)
 
@@ -284,14 +278,7 @@ def _recount(thread: Thread, changes: Sequence[Change], held: ReadState) -> bool
 
 def counted(thread: Thread, figures: Counted) -> None:
     """Take over figures that were counted from all of the thread's communications."""
-    state = thread.state
-    thread.state = ReadState(
-        figures.read_through,
-        state.settled_through,
-        state.marked_unread_at,
-        state.marked_unread_from,
-        state.auto_read_through,
-    )
+    thread.state = thread.state._replace(read_through=figures.read_through)
     thread.unread = figures.unread
     thread.unread_since = figures.unread_since
     thread.newest_attention = figures.newest_attention

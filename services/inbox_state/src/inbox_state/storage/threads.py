@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from operator import attrgetter
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from inbox_state.read_state import Position, ReadState
 from inbox_state.threads import Communication, Counted, Key, Thread
 from service_kit.database import Connection, insert_new
-
-R = TypeVar("R")
 
 _COMMUNICATION_COLUMNS: Final = (
     "account_id",
