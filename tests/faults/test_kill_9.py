@@ -16,6 +16,7 @@ EVENTS = 2_000
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(420)
 @pytest.mark.parametrize("name", SERVICES)
 async def test_killed_at_three_points_under_a_stream_nothing_is_lost_and_nothing_happens_twice(
     company: Company, name: str
