@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -57,6 +57,8 @@ class Service:
         self._timers = timers
         self._background: list[asyncio.Task[None]] = []
         self._started = False
+        self._died = False
+        self._server: uvicorn.Server | None = None
         self.app = create_app(
             name,
             title=title,
@@ -84,14 +86,11 @@ class Service:
                 lifespan="on",
             )
         )
-        self._stop_serving = lambda: setattr(server, "should_exit", True)
+        self._server = server
         with asyncio.Runner(loop_factory=_event_loop) as runner:
             runner.run(server.serve())
         if not server.started or self._died:
             raise SystemExit(1)
-
-    _died = False
-    _stop_serving: Callable[[], None] = staticmethod(lambda: None)
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -136,7 +135,8 @@ class Service:
                         log.error("part_died", part=task.get_name(), exc_info=task.exception())
                 log.error("service_ends_because_a_part_died", parts=dead)
                 self._died = True
-                self._stop_serving()
+                if self._server is not None:
+                    self._server.should_exit = True
 
     def _live(self) -> Mapping[str, bool]:
         return {"running": not self._died}

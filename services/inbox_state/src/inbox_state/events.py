@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 
 from contracts import commands, inbox_events
-from contracts.commands import PlaceCall, SendMessage
+from contracts.commands import Command, PlaceCall, SendMessage
 from contracts.envelope import Event
 from contracts.fields import key_of
 from contracts.inbox_events import AutoMarkAsRead, AutomationsChanged, CallRequested, ContactNamed, MessageRequested
@@ -81,87 +81,63 @@ def automations_changed(account_id: str, inbox_id: str, automations: Automations
 
 def message_requested(account_id: str, thread_id: str, requested: MessageRequested) -> Outgoing:
     """A fact for routing: somebody asked for a text to be sent (I14)."""
-    return outgoing(
-        INBOX_EVENTS,
-        key_of(account_id, thread_id),
-        Event(
-            id=requested.message_id,
-            source=SOURCE,
-            type=inbox_events.MESSAGE_REQUESTED,
-            time=requested.requested_at,
-            account_id=account_id,
-            data=requested,
-            origin_at=requested.requested_at,
-        ),
-    )
+    return _requested(account_id, thread_id, inbox_events.MESSAGE_REQUESTED, requested.message_id, requested)
 
 
 def call_requested(account_id: str, thread_id: str, requested: CallRequested) -> Outgoing:
     """A fact for routing: somebody asked for a call to be placed (I14)."""
-    return outgoing(
-        INBOX_EVENTS,
-        key_of(account_id, thread_id),
-        Event(
-            id=requested.call_id,
-            source=SOURCE,
-            type=inbox_events.CALL_REQUESTED,
-            time=requested.requested_at,
-            account_id=account_id,
-            data=requested,
-            origin_at=requested.requested_at,
-        ),
+    return _requested(account_id, thread_id, inbox_events.CALL_REQUESTED, requested.call_id, requested)
+
+
+def _requested(
+    account_id: str, thread_id: str, event_type: str, event_id: str, requested: MessageRequested | CallRequested
+) -> Outgoing:
+    event = Event(
+        id=event_id,
+        source=SOURCE,
+        type=event_type,
+        time=requested.requested_at,
+        account_id=account_id,
+        data=requested,
+        origin_at=requested.requested_at,
     )
+    return outgoing(INBOX_EVENTS, key_of(account_id, thread_id), event)
 
 
 def send_message(account_id: str, requested: MessageRequested, system: str) -> Outgoing:
     """The command that makes the line's telephony system send the text."""
-    return outgoing(
-        TELEPHONY_COMMANDS,
-        key_of(requested.message_id),
-        Event(
-            id=requested.command_id,
-            source=SOURCE,
-            type=commands.SEND_MESSAGE,
-            time=requested.requested_at,
-            account_id=account_id,
-            data=SendMessage(
-                command_id=requested.command_id,
-                system=system,
-                expires_at=requested.expires_at,
-                message_id=requested.message_id,
-                from_number=requested.line_number,
-                to_number=requested.contact_number,
-                body=requested.body,
-                media=requested.media,
-                user_id=requested.user_id,
-            ),
-        ),
+    command = SendMessage(
+        command_id=requested.command_id,
+        system=system,
+        expires_at=requested.expires_at,
+        message_id=requested.message_id,
+        from_number=requested.line_number,
+        to_number=requested.contact_number,
+        body=requested.body,
+        media=requested.media,
+        user_id=requested.user_id,
     )
+    return _commanded(account_id, requested.message_id, commands.SEND_MESSAGE, requested.requested_at, command)
 
 
 def place_call(account_id: str, requested: CallRequested, system: str, endpoints: tuple[str, ...]) -> Outgoing:
     """The command that makes the line's telephony system connect the user, at his endpoints, with the contact."""
-    return outgoing(
-        TELEPHONY_COMMANDS,
-        key_of(requested.call_id),
-        Event(
-            id=requested.command_id,
-            source=SOURCE,
-            type=commands.PLACE_CALL,
-            time=requested.requested_at,
-            account_id=account_id,
-            data=PlaceCall(
-                command_id=requested.command_id,
-                system=system,
-                expires_at=requested.expires_at,
-                call_id=requested.call_id,
-                from_number=requested.line_number,
-                to_number=requested.contact_number,
-                user_id=requested.user_id,
-                endpoints=endpoints,
-            ),
-        ),
+    command = PlaceCall(
+        command_id=requested.command_id,
+        system=system,
+        expires_at=requested.expires_at,
+        call_id=requested.call_id,
+        from_number=requested.line_number,
+        to_number=requested.contact_number,
+        user_id=requested.user_id,
+        endpoints=endpoints,
     )
+    return _commanded(account_id, requested.call_id, commands.PLACE_CALL, requested.requested_at, command)
+
+
+def _commanded(account_id: str, communication_id: str, event_type: str, at: datetime, command: Command) -> Outgoing:
+    event = Event(id=command.command_id, source=SOURCE, type=event_type, time=at, account_id=account_id, data=command)
+    return outgoing(TELEPHONY_COMMANDS, key_of(communication_id), event)
 
 
 def contact_named(account_id: str, number: str, name: str, at: datetime, event_id: str) -> Outgoing:
