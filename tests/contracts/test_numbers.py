@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.numbers import ANONYMOUS, is_e164, normalise, region_of
+from contracts.numbers import ANONYMOUS, is_e164, is_line, normalise, region_of
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,13 @@ def test_a_number_tells_its_region(number: str, region: str | None) -> None:
 )
 def test_only_a_full_number_can_be_called_back(number: str, can_be_called: bool) -> None:
     assert is_e164(number) is can_be_called
+
+
+@pytest.mark.parametrize("number", ["+12125550100", "+4930901820", "911", "72975", "12345678"])
+def test_full_numbers_and_short_codes_can_be_lines(number: str) -> None:
+    assert is_line(number)
+
+
+@pytest.mark.parametrize("number", ["12", "123456789", "ACME", "*67", "+999", ANONYMOUS, "", "७२९७५"])
+def test_nothing_else_can_be_a_line(number: str) -> None:
+    assert not is_line(number)

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from contracts.business_hours import BusinessHours
 from contracts.commands import RingMode
 from contracts.fields import Data, Instant
 
@@ -86,7 +87,10 @@ class Watcher(Data):
 
 
 class Inbox(Snapshot):
-    """Where communications land. `connected` and `watchers` are resolved: active users only are connected."""
+    """Where communications land. `connected` and `watchers` are resolved: active users only are connected.
+
+    `business_hours` are read on the clock of `time_zone`, else of the account's; without them it is always open.
+    """
 
     inbox_id: str
     name: str
@@ -96,6 +100,7 @@ class Inbox(Snapshot):
     connected: tuple[str, ...] = ()
     watchers: tuple[Watcher, ...] = ()
     time_zone: str | None = None
+    business_hours: BusinessHours | None = None
 
 
 ACCOUNT: Final = "directory.account.v1"

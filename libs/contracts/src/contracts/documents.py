@@ -40,6 +40,11 @@ _ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
         "format": "date-time",
         "description": "When the telephony record behind it was appended: latency counts from here.",
     },
+    "expirytime": {
+        "type": "string",
+        "format": "date-time",
+        "description": "On commands: from when on nobody may act on it, `expires_at` of the data.",
+    },
     "traceparent": {"type": "string", "description": "W3C trace context."},
     "datacontenttype": {"const": "application/json"},
 }

@@ -21,11 +21,12 @@ class Recipient(Data):
 
 
 class Attachment(Data):
-    """A file that goes with an e-mail."""
+    """A file that goes with an e-mail; with a `content_id`, a picture that the HTML shows as `cid:<content_id>`."""
 
     filename: str
     content_type: str
     content_base64: str
+    content_id: str | None = None
 
 
 class EmailRequested(Data):

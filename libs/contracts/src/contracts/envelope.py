@@ -16,6 +16,8 @@ from typing import Any, Final, Generic, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from contracts.trace_context import traceparent_in
+
 D = TypeVar("D", bound=BaseModel)
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -24,11 +26,13 @@ MAX_AHEAD: Final = timedelta(hours=24)
 """How far an event's time may lie ahead of the broker's clock before it is poison."""
 
 _CONTENT_TYPE: Final = "content-type"
+_TRACEPARENT: Final = "traceparent"
 _STRUCTURED: Final = "application/cloudevents"
 _is_account_id: Final = lru_cache(10_000)(re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}").fullmatch)
 _REQUIRED: Final = ("specversion", "id", "source", "type", "time", "accountid")
 _BINARY: Final = tuple(f"ce_{name}" for name in _REQUIRED)
 _EXAMPLE_TIME: Final = "2026-03-01T09:30:00Z"
+_EXPIRY: Final = "ce_expirytime"
 
 
 class Reason(StrEnum):
@@ -63,9 +67,11 @@ class Poison(Exception):
 class Event(Generic[D]):
     """One CloudEvent with its data as a model. `time` is aware and in UTC.
 
-    `origin_at` (extension `originat`) is the broker's append time of the telephony record that brought the
-    change about: what the latency metrics are measured from. `json` is the data as it came, where it came as
-    JSON of its own (binary mode) and needed no repair.
+    `traceparent` is the trace context of W3C (the distributed tracing extension), None where none or a bad one
+    came. `origin_at` (extension `originat`) is the broker's append time of the telephony record that brought the
+    change about: what the latency metrics are measured from. `expires_at` (extension `expirytime`) is when it is of
+    no more use: who passes it on later drops it. `json` is the data as it came, where it came as JSON of its own
+    (binary mode) and needed no repair.
     """
 
     id: str
@@ -77,6 +83,7 @@ class Event(Generic[D]):
     traceparent: str | None = None
     origin_at: datetime | None = None
     json: bytes | None = field(default=None, compare=False)
+    expires_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -107,7 +114,10 @@ def decode(
     attributes = _attributes(headers)
     body, prefix, names = None, "ce_", _BINARY
     if _BINARY[0] not in attributes or attributes.get(_CONTENT_TYPE, "").startswith(_STRUCTURED):
+        carried = attributes.get(_TRACEPARENT)
         attributes, body = _structured(value)
+        if carried:
+            attributes.setdefault(_TRACEPARENT, carried)
         prefix, names = "", _REQUIRED
     specversion, event_id, source, event_type, time_text, account_id = required = [*map(attributes.get, names)]
     if not (specversion and event_id and source and event_type and time_text and account_id):
@@ -144,6 +154,8 @@ def decode(
         where = ".".join(str(part) for part in ("data", *first["loc"]))
         raise Poison(Reason.BAD_DATA, f"{where}: {first['msg']}") from None
     origin_at = attributes.get(prefix + "originat")
+    # Kafka clients that trace by themselves write the plain header.
+    traceparent = attributes.get(prefix + _TRACEPARENT) or attributes.get(_TRACEPARENT)
     return Event(
         event_id.replace("\0", "\ufffd"),
         source.replace("\0", "\ufffd"),
@@ -151,7 +163,7 @@ def decode(
         time,
         account_id,
         data,
-        attributes.get(prefix + "traceparent"),
+        traceparent_in(traceparent) if traceparent else None,
         parse_time(origin_at) if origin_at else None,
         as_it_came,
     )
@@ -177,12 +189,20 @@ def binary_headers(event: Event[Any]) -> list[tuple[str, bytes]]:
         headers.append(("ce_traceparent", event.traceparent.encode()))
     if event.origin_at:
         headers.append(("ce_originat", event.origin_at.isoformat().encode()))
+    if event.expires_at:
+        headers.append((_EXPIRY, event.expires_at.isoformat().encode()))
     return headers
+
+
+def has_expired(headers: Sequence[tuple[str, bytes]], now: datetime) -> bool:
+    """Whether an event of ours, by its headers in binary mode, is of no more use (extension `expirytime`)."""
+    expiry = next((value for name, value in headers if name == _EXPIRY), None)
+    return expiry is not None and datetime.fromisoformat(expiry.decode()) <= now
 
 
 def structured(event: Event[Any]) -> bytes:
     """Write an event in structured mode: one JSON document, as telephony systems may send it."""
-    document = {
+    document: dict[str, Any] = {
         "specversion": "1.0",
         "id": event.id,
         "source": event.source,
@@ -192,6 +212,8 @@ def structured(event: Event[Any]) -> bytes:
         "datacontenttype": "application/json",
         "data": event.data.model_dump(mode="json", exclude_none=True),
     }
+    if event.traceparent:
+        document[_TRACEPARENT] = event.traceparent
     return orjson.dumps(document)
 
 
@@ -235,13 +257,23 @@ def _attributes(headers: Headers) -> dict[str, str]:
     for name, value in headers:
         lowered = name.lower()
         # What others put in headers of their own is none of our business, however it is encoded.
-        if value is None or not (lowered.startswith("ce_") or lowered == _CONTENT_TYPE):
+        if value is None or not (lowered.startswith("ce_") or lowered in (_CONTENT_TYPE, _TRACEPARENT)):
             continue
         try:
             texts[lowered] = value.decode()
         except UnicodeDecodeError:
+            if lowered == _TRACEPARENT:
+                continue
             raise Poison(Reason.BAD_HEADER, f"header {lowered} is not UTF-8") from None
     return texts
+
+
+def traceparent_of(headers: Headers) -> str | None:
+    """The trace context of a record that could not be decoded, as far as its headers tell."""
+    for name, value in headers:
+        if value is not None and name.lower() in (f"ce_{_TRACEPARENT}", _TRACEPARENT):
+            return traceparent_in(value.decode(errors="replace"))
+    return None
 
 
 def _json(value: bytes) -> Any:

@@ -14,6 +14,7 @@ ANONYMOUS: Final = "anonymous"
 _PUNCTUATION: Final = re.compile(r"[\s\-‐-―()\[\]{}]")
 _SENDER: Final = re.compile(r"[0-9A-Za-z*#.+_-]{1,32}")
 _E164: Final = re.compile(r"\+[1-9][0-9]{5,14}")
+_SHORT_CODE: Final = re.compile(r"[0-9]{3,8}")
 # No prefix can be stripped from these: they parse, and come out as they went in, at a hundredth of the cost.
 _NORTH_AMERICAN: Final = re.compile(r"\+1[2-9][0-9]{9}")
 
@@ -57,6 +58,14 @@ def region_of(number: str) -> str | None:
 def is_e164(number: str) -> bool:
     """Whether a normalised number can be called and texted back: `+` and digits."""
     return _E164.fullmatch(number) is not None
+
+
+def is_line(number: str) -> bool:
+    """Whether a normalised number can be one of an account's lines: E.164, or a short code of 3 to 8 digits.
+
+    Anything else, such as an alphanumeric sender, can be a contact, but nobody answers it (decision 10).
+    """
+    return is_e164(number) or _SHORT_CODE.fullmatch(number) is not None
 
 
 def _parsed(text: str, region: str | None) -> PhoneNumber | None:
