@@ -10,6 +10,7 @@ import asyncpg
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from faststream import AckPolicy
+from prometheus_client import REGISTRY
 
 from contracts.envelope import Reason
 from contracts.topics import TELEPHONY_EVENTS, dead_letter_topic
@@ -217,6 +218,39 @@ async def test_progress_tells_through_which_time_each_partition_was_read(kafka: 
         await eventually(
             lambda: len(told) == 3 and all(through.timestamp() * 1000 >= appended for through in told.values())
         )
+
+
+async def test_what_waits_grows_old_in_the_metric_and_is_young_again_once_it_is_done(kafka: FreshTopics) -> None:
+    may_go_on = asyncio.Event()
+
+    async def handle(batch: Batch) -> Outcome:
+        await may_go_on.wait()
+        return Outcome()
+
+    def age() -> float:
+        labels = {"service": "routing", "topic": TELEPHONY_EVENTS.name}
+        return REGISTRY.get_sample_value("connected_inbox_consumer_lag_age_seconds", labels) or 0.0
+
+    async with consuming(kafka, handle) as consumer:
+        # The partitions are known to be read to their end before anything waits.
+        await eventually(lambda: consumer.subscriber.consumer and consumer.subscriber.consumer.assignment())
+        await consumer._measure_once()
+        await kafka.send(TELEPHONY_EVENTS, [good("m1", partition=1)])
+
+        async def older_than(seconds: float) -> bool:
+            await consumer._measure_once()
+            return age() > seconds
+
+        await eventually(lambda: older_than(0.5), because="a record that waits")
+        first = age()
+        await eventually(lambda: older_than(first + 0.5), because="its growing older")
+        may_go_on.set()
+
+        async def young() -> bool:
+            await consumer._measure_once()
+            return age() == 0.0
+
+        await eventually(young, because="nothing waiting")
 
 
 async def test_the_subscriber_is_set_as_delivery_needs_it(kafka: FreshTopics) -> None:

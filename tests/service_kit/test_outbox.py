@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import asyncpg
 import pytest
 
+from contracts.envelope import Event, binary_headers
+from contracts.fields import Data
 from contracts.topics import DIRECTORY_EVENTS
 from devstack.kafka import EmbeddedKafka
 from service_kit import outbox
@@ -71,6 +74,34 @@ async def test_what_was_committed_is_published_in_order_and_deleted(
         await eventually(empty)
     assert [record.value for record in found] == [str(number).encode() for number in range(30)]
     assert found[0].headers == (("ce_type", b"a.test.v1"),)
+
+
+async def test_what_expired_while_it_waited_is_dropped_and_what_is_behind_goes_on(
+    kafka: FreshTopics, database: FreshDatabase
+) -> None:
+    def expiring(number: int, seconds: float) -> Outgoing:
+        command = Event(
+            id=str(number),
+            source="/tests",
+            type="a.test.v1",
+            time=utc_now(),
+            account_id="acme",
+            data=Data(),
+            expires_at=utc_now() + timedelta(seconds=seconds),
+        )
+        return Outgoing(DIRECTORY_EVENTS.name, b"k", str(number).encode(), binary_headers(command))
+
+    async with an_open(database) as opened:
+        async with opened.transaction() as connection:
+            await outbox.add(connection, [a_record(1), expiring(2, -1), expiring(3, 600), a_record(4)])
+        async with relaying(opened, kafka.settings):
+            found = await kafka.records(DIRECTORY_EVENTS, at_least=3)
+
+            async def empty() -> bool:
+                return await waiting(opened) == 0
+
+            await eventually(empty)
+    assert [record.value for record in found] == [b"1", b"3", b"4"]
 
 
 async def test_what_was_rolled_back_is_never_published(kafka: FreshTopics, database: FreshDatabase) -> None:

@@ -27,6 +27,8 @@ _KEYS_MIN_AGE: Final = timedelta(seconds=30)
 _LEEWAY_SECONDS: Final = 30
 _OPEN_PATHS: Final = ("/v1/unsubscribe/",)
 """What a reader of an e-mail may call: the address itself is signed."""
+_TICKET_PATH: Final = "/v1/stream"
+"""What a browser opens with a ticket, since it can't send a header with it. The route itself checks who calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,12 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass, with its caller in the request's state."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or not path.startswith("/v1/") or path.startswith(_OPEN_PATHS):
+        if (
+            scope["type"] != "http"
+            or not path.startswith("/v1/")
+            or path.startswith(_OPEN_PATHS)
+            or path == _TICKET_PATH
+        ):
             await self._app(scope, receive, send)
             return
         try:

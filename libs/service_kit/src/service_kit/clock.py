@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -22,3 +23,8 @@ def utc_now() -> datetime:
 def new_id() -> str:
     """A fresh UUIDv7 as text: ids that were made later sort later."""
     return str(uuid_utils.uuid7())
+
+
+def new_secret() -> str:
+    """A fresh text of 256 random bits that nobody can guess, safe in a URL."""
+    return secrets.token_urlsafe(32)

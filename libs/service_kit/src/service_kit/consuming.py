@@ -30,13 +30,15 @@ from faststream.kafka.message import KafkaAckableMessage
 from pydantic import BaseModel
 
 from contracts.catalogue import MODELS
-from contracts.envelope import Event, Poison, Reason, UnknownEvent, decode
+from contracts.envelope import Event, Poison, Reason, UnknownEvent, decode, traceparent_of
 from contracts.topics import Topic, dead_letter_topic
+from service_kit import tracing
 from service_kit.clock import Clock
 from service_kit.database import is_transient, refuses_data
 from service_kit.metrics import (
     CONSUMER_BATCH_SECONDS,
     CONSUMER_LAG,
+    CONSUMER_LAG_AGE,
     CONSUMER_PROGRESS_AGE,
     CONSUMER_RECORDS,
     CONSUMER_RETRIES,
@@ -55,9 +57,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MEASURE_EVERY: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
 _WINDOW: Final = 1_000
-_GROUPS: Final = 4
+_GROUPS: Final = 2
 _GROUP: Final = 250
-"""A batch is worked through in up to four groups side by side, of some 250 records at least."""
+"""A batch is worked through in two groups side by side, of some 250 records at least: one computes while the other
+waits for Postgres. More groups have more transactions, and find less that falls together."""
+_STEP: Final = 100
+"""So many records are decoded before whatever else waits for its turn has it."""
 
 
 @dataclass(slots=True)
@@ -83,10 +88,14 @@ class Rejected:
 
 @dataclass(slots=True)
 class Outcome:
-    """What follows from a batch that is saved: records to publish, and records that go to the dead letters."""
+    """What follows from a batch that is saved: records to publish, and records that go to the dead letters.
+
+    `acknowledged` are called once the broker has taken everything in `publish`.
+    """
 
     publish: Sequence[Outgoing] = ()
     rejected: Sequence[Rejected] = ()
+    acknowledged: Sequence[Callable[[], None]] = ()
 
 
 Handle = Callable[[Sequence[Received[Any]]], Awaitable[Outcome]]
@@ -98,11 +107,15 @@ class Handling:
 
     `handle` saves in one transaction and may be called again with the same records, with some of them, or
     with records that another replica handles too.
+
+    `condense` says what `handle` needs of an event; it takes the place of its data as soon as the event is decoded, so
+    that a batch need not hold thousands of models. It must not fail for data that its model holds.
     """
 
     events: Mapping[str, type[BaseModel]]
     handle: Handle
     max_value_bytes: int | None = None
+    condense: Callable[[Event[Any]], Any] | None = None
 
 
 Partition = tuple[str, int]
@@ -151,6 +164,7 @@ class _DeadLetter:
     record: ConsumerRecord[Any, Any]
     reason: Reason
     detail: str
+    traceparent: str | None = None
 
 
 class _LimitReached(Exception):
@@ -191,6 +205,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         self._over_limit = False
         self._progressed_at = time.monotonic()
         self._measuring: asyncio.Task[None] | None = None
+        self._read_through: dict[TopicPartition, datetime] = {}
         self.broker = KafkaBroker(
             settings.kafka_bootstrap_servers,
             consumer_only=True,
@@ -221,6 +236,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         )
         self.subscriber(self._consume)
         CONSUMER_STOPPED.labels(service=service).set(0)
+        # From 0 on: a counter that appears with its first count shows no increase to whoever watches it.
+        for reason in Reason:
+            DEAD_LETTERS.labels(service=service, reason=str(reason))
         CONSUMER_PROGRESS_AGE.labels(service=service).set_function(lambda: time.monotonic() - self._progressed_at)
 
     async def start(self) -> None:
@@ -331,8 +349,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         self, topic: Topic, handling: Handling, records: Sequence[ConsumerRecord[Any, Any]]
     ) -> list[_DeadLetter]:
         """Work through a topic's records in a few groups side by side: while one waits for Postgres, one computes."""
+        decoding = asyncio.Lock()
         settled = await asyncio.gather(
-            *(self._work_group(topic, handling, group) for group in split_by_key(records)), return_exceptions=True
+            *(self._work_group(topic, handling, group, decoding) for group in split_by_key(records)),
+            return_exceptions=True,
         )
         dead: list[_DeadLetter] = []
         for result in settled:
@@ -343,10 +363,49 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         return dead
 
     async def _work_group(
-        self, topic: Topic, handling: Handling, records: Sequence[ConsumerRecord[Any, Any]]
+        self, topic: Topic, handling: Handling, records: Sequence[ConsumerRecord[Any, Any]], decoding: asyncio.Lock
     ) -> list[_DeadLetter]:
         received: list[Received[Any]] = []
         dead: list[_DeadLetter] = []
+        # One group after another, and each in small steps: the one before goes on as soon as Postgres has answered it.
+        async with decoding:
+            for start in range(0, len(records), _STEP):
+                self._decode(topic, handling, records[start : start + _STEP], received, dead)
+                await asyncio.sleep(0)
+        if not received:
+            return dead
+        spans = tracing.records(topic, self._service, received, self._clock())
+        try:
+            outcome = await self._handle(handling, received)
+            await self._publisher.publish(outcome.publish)
+        except BaseException as error:
+            for span in spans:
+                span.failed(type(error).__name__)
+            raise
+        finally:
+            for span in spans:
+                span.end()
+        for told in outcome.acknowledged:
+            told()
+        if outcome.rejected:
+            origin = {(record.partition, record.offset): record for record in records}
+            dead.extend(
+                _DeadLetter(
+                    origin[r.received.partition, r.received.offset], r.reason, r.detail, r.received.event.traceparent
+                )
+                for r in outcome.rejected
+            )
+        return dead
+
+    def _decode(
+        self,
+        topic: Topic,
+        handling: Handling,
+        records: Sequence[ConsumerRecord[Any, Any]],
+        received: list[Received[Any]],
+        dead: list[_DeadLetter],
+    ) -> None:
+        condense = handling.condense
         appended: dict[int, datetime] = {}
         for record in records:
             milliseconds = record.timestamp
@@ -363,18 +422,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
                 if event.type not in MODELS:
                     UNKNOWN_EVENTS.labels(service=self._service).inc()
                 continue
+            if condense is not None:
+                event.data, event.json = condense(event), None
             received.append(Received(event, at, topic.name, record.partition, record.offset, record.key))
-        if not received:
-            return dead
-        outcome = await self._handle(handling, received)
-        await self._publisher.publish(outcome.publish)
-        if outcome.rejected:
-            origin = {(record.partition, record.offset): record for record in records}
-            dead.extend(
-                _DeadLetter(origin[r.received.partition, r.received.offset], r.reason, r.detail)
-                for r in outcome.rejected
-            )
-        return dead
 
     async def _bury(self, dead: list[_DeadLetter], records: Sequence[ConsumerRecord[Any, Any]]) -> None:
         """Publish dead letters in the order of their records, unless there are too many to believe in."""
@@ -394,6 +444,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
                 topic=letter.record.topic,
                 partition=letter.record.partition,
                 offset=letter.record.offset,
+                **tracing.about(letter.traceparent or traceparent_of(letter.record.headers)),
             )
 
     async def _handle(self, handling: Handling, received: Sequence[Received[Any]]) -> Outcome:
@@ -406,7 +457,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             if len(received) == 1:
                 refused = refuses_data(error)
                 if not refused:
-                    log.exception("handler_failed")
+                    log.exception("handler_failed", **tracing.about(received[0].event.traceparent))
                 reason = Reason.REFUSED_BY_DATABASE if refused else Reason.HANDLER_FAILED
                 state = getattr(error, "sqlstate", None)
                 detail = f"{type(error).__name__}{f' ({state})' if state else ''}"
@@ -414,7 +465,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         middle = len(received) // 2
         first = await self._handle(handling, received[:middle])
         second = await self._handle(handling, received[middle:])
-        return Outcome([*first.publish, *second.publish], [*first.rejected, *second.rejected])
+        return Outcome(
+            [*first.publish, *second.publish],
+            [*first.rejected, *second.rejected],
+            [*first.acknowledged, *second.acknowledged],
+        )
 
     def _dead_letter(self, letter: _DeadLetter) -> Outgoing:
         record = letter.record
@@ -490,6 +545,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         asked_at = self._clock()
         ends = await consumer.end_offsets(assigned) if assigned else {}
         lags: Counter[str] = Counter(dict.fromkeys(self._handlers, 0))
+        ages = dict.fromkeys(self._handlers, 0.0)
+        read_through = self._read_through
+        self._read_through = {partition: read_through.get(partition, asked_at) for partition in assigned}
         through: dict[Partition, datetime] = {}
         for partition, end in ends.items():
             done = await consumer.committed(partition)
@@ -500,21 +558,29 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             # What lags is told as well: whoever waits for every partition must know of those not read yet.
             read = asked_at if end <= done else _EPOCH
             through[self._handlers[partition.topic][0].name, partition.partition] = read
+            if end <= done:
+                self._read_through[partition] = asked_at
+            else:
+                waited = (asked_at - self._read_through[partition]).total_seconds()
+                ages[partition.topic] = max(ages[partition.topic], waited)
         for name, lag in lags.items():
-            CONSUMER_LAG.labels(service=self._service, topic=self._handlers[name][0].name).set(lag)
+            topic = self._handlers[name][0].name
+            CONSUMER_LAG.labels(service=self._service, topic=topic).set(lag)
+            CONSUMER_LAG_AGE.labels(service=self._service, topic=topic).set(ages[name])
         if not sum(lags.values()):
             self._progressed_at = time.monotonic()
         if self._progress is not None and through:
             await self._progress(through)
 
     async def _tell_progress(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+        # Records of a partition come in the order of their append times.
+        newest = {(record.topic, record.partition): record.timestamp for record in records}
+        through: dict[Partition, datetime] = {}
+        for (name, number), milliseconds in newest.items():
+            at = _EPOCH + timedelta(milliseconds=milliseconds)
+            through[self._handlers[name][0].name, number] = self._read_through[TopicPartition(name, number)] = at
         if self._progress is None:
             return
-        through: dict[Partition, datetime] = {}
-        for record in records:
-            # Records of a partition come in the order of their append times.
-            partition = (self._handlers[record.topic][0].name, record.partition)
-            through[partition] = _EPOCH + timedelta(milliseconds=record.timestamp)
         try:
             await self._progress(through)
         except Exception as error:

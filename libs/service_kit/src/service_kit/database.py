@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import as_file, files
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 import orjson
+import psycopg
 import yoyo
 from asyncpg.pool import PoolConnectionProxy
 
@@ -40,15 +41,8 @@ class Database:
             command_timeout=60,
             max_inactive_connection_lifetime=300,
             init=prepare,
-            server_settings={
-                "search_path": self._schema,
-                "application_name": self._schema,
-                "timezone": "UTC",
-                # Statements over whole batches look costly to the planner, and compiling them costs more.
-                "jit": "off",
-                "lock_timeout": "30s",
-                "idle_in_transaction_session_timeout": "120s",
-            },
+            reset=_nothing,
+            server_settings=self._session(),
         )
 
     async def close(self) -> None:
@@ -88,15 +82,37 @@ class Database:
     async def listening(self) -> asyncpg.Connection[asyncpg.Record]:
         """A connection of its own, outside the pool, for LISTEN. The caller closes it."""
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-            self._dsn, timeout=10, server_settings={"search_path": self._schema}
+            self._dsn, timeout=10, command_timeout=60, server_settings=self._session()
         )
+        try:
+            await prepare(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
+
+    def _session(self) -> dict[str, str]:
+        return {
+            "search_path": self._schema,
+            "application_name": self._schema,
+            "timezone": "UTC",
+            # Statements over whole batches look costly to the planner, and compiling them costs more.
+            "jit": "off",
+            "lock_timeout": "30s",
+            "idle_in_transaction_session_timeout": "120s",
+        }
 
     @property
     def _connected(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._pool is None:
             raise asyncpg.InterfaceError("the database pool is not open")
         return self._pool
+
+
+async def _nothing(_connection: object) -> None:
+    # What asyncpg's own reset undoes (session locks, cursors, LISTEN, SET) nobody does on a pooled connection, and it
+    # costs a round trip after every transaction. A transaction that was left open is rolled back all the same.
+    return
 
 
 class Raced(Exception):
@@ -148,25 +164,55 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError)
 
 
+_SHARED_TABLES: Final = {
+    "routing": ("input_progress",),
+    "inbox_state": ("directory_copy",),
+    "notification": ("directory_copy",),
+    "reporting": ("directory_copy", "input_progress"),
+}
+"""What a service has of the tables that are defined once, beside the outbox and the audit of every service."""
+
+
 def migrate(dsn: str, package: str) -> list[str]:
     """Bring a service's schema up to date and name what was applied; safe with several replicas at once.
 
-    `package` is the service's Python package and names its schema. First come the tables that every service
-    has (outbox, copy of the directory), then the service's own `migrations/*.sql`.
+    `package` is the service's Python package and names its schema. First come the tables that services share,
+    then the service's own `migrations/*.sql`. Who comes second waits for the first one's end and finds nothing to do.
     """
-    with_schema = _with_query(dsn, schema=package)
+    with _alone(dsn, package), _migrations(dsn, package) as (backend, migrations):
+        # yoyo's own lock is a row that outlives whoever was killed holding it. Nobody else can be at work here.
+        backend.break_lock()
+        with backend.lock():
+            due = backend.to_apply(migrations)
+            backend.apply_migrations(due)
+            return [migration.id for migration in due]
+
+
+def pending_migrations(dsn: str, package: str) -> list[str]:
+    """What `migrate` would apply now."""
+    with _migrations(dsn, package) as (backend, migrations):
+        return [migration.id for migration in backend.to_apply(migrations)]
+
+
+@contextmanager
+def _alone(dsn: str, package: str) -> Iterator[None]:
+    """Nobody else migrates this schema meanwhile; a lock that ends with its connection, however that ends."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtext('connected_inbox_migrations'), hashtext(%s))", (package,))
+        yield
+
+
+@contextmanager
+def _migrations(dsn: str, package: str) -> Iterator[tuple[Any, Any]]:
     with (
         as_file(files("service_kit") / "migrations") as shared,
         as_file(files(package) / "migrations") as own,
     ):
-        rooms = ("outbox",) if package == "routing" else ("outbox", "directory_copy")
+        rooms = ("outbox", "audit", *_SHARED_TABLES[package])
         migrations = yoyo.read_migrations(*(str(shared / room) for room in rooms), str(own))
-        backend = yoyo.get_backend(with_schema)
+        backend = yoyo.get_backend(_with_query(dsn, schema=package))
         try:
-            with backend.lock():
-                due = backend.to_apply(migrations)
-                backend.apply_migrations(due)
-                return [migration.id for migration in due]
+            yield backend, migrations
         finally:
             backend.connection.close()
 

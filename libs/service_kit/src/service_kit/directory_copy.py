@@ -180,10 +180,39 @@ async def inbox(connection: Connection, account_id: str, inbox_id: str) -> Inbox
     return (await entities(connection, Inbox, account_id, [inbox_id])).get(inbox_id)
 
 
+async def inboxes_to_report_on(
+    connection: Connection, account_id: str, user_id: str | None, after: str, limit: int
+) -> list[Inbox]:
+    """The next living inboxes, by id, that a user is tied to or supervises a team of; for None, all of an account's."""
+    rows = await connection.fetch(
+        """
+        SELECT document FROM directory_entities AS inbox
+        WHERE account_id = $1 AND entity = 'inbox' AND NOT deleted AND id > $3 AND ($2::text IS NULL
+            OR id IN (SELECT inbox_id FROM directory_ties WHERE account_id = $1 AND user_id = $2)
+            OR document -> 'agents' -> 'teams' ?| ARRAY(
+                SELECT id FROM directory_entities
+                WHERE account_id = $1 AND entity = 'team' AND NOT deleted AND document -> 'supervisors' ? $2
+            ))
+        ORDER BY id
+        LIMIT $4
+        """,
+        account_id,
+        user_id,
+        after,
+        limit,
+    )
+    return [Inbox.model_validate(row["document"]) for row in rows]
+
+
 async def person(connection: Connection, caller: Caller) -> Person:
     """The person behind a caller; a 403 `Problem` for an unknown or inactive one (A1)."""
     who = await user(connection, caller.account_id, caller.user_id)
     return person_of(caller.account_id, who, await account(connection, caller.account_id))
+
+
+async def is_admin(connection: Connection, caller: Caller) -> bool:
+    """Whether a person administers the account; a 403 `Problem` for an unknown or inactive one (A1)."""
+    return (await person(connection, caller)).is_admin
 
 
 async def ties(connection: Connection, account_id: str, user_id: str) -> dict[str, Access]:

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from contracts.documents import asyncapi
+from service_kit import tracing
 from service_kit.database import is_transient
 from service_kit.metrics import HTTP_SECONDS
 
@@ -73,6 +74,14 @@ class Problem(Exception):
             headers=dict(self.headers or {}),
             media_type=_PROBLEM,
         )
+
+
+class NotModified(Exception):
+    """304: the client has what it asks for already; `tag` is its entity tag."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.tag = tag
 
 
 def not_found(detail: str) -> Problem:
@@ -134,17 +143,19 @@ def create_app(
     ready: Readiness,
     live: Callable[[], Mapping[str, bool]],
     lifespan: Lifespan | None = None,
+    documents: bool = True,
 ) -> FastAPI:
     """A service's HTTP application with what none may lack: health, metrics, documents, problems.
 
     `ready` names the parts that must answer for traffic to be sent here, `live` those whose death only a
-    restart can mend.
+    restart can mend. `documents` is false for what serves pages and no API of its own.
     """
     app = FastAPI(
         title=f"Connected Inbox: {title}",
         version="1",
         lifespan=lifespan,
-        docs_url="/docs",
+        docs_url="/docs" if documents else None,
+        openapi_url="/openapi.json" if documents else None,
         redoc_url=None,
         responses={"default": {"description": "A problem (RFC 9457).", "model": ProblemBody}},
     )
@@ -152,6 +163,10 @@ def create_app(
     @app.exception_handler(Problem)
     async def _problem(_request: Request, problem: Problem) -> Response:
         return problem.response()
+
+    @app.exception_handler(NotModified)
+    async def _not_modified(_request: Request, unchanged: NotModified) -> Response:
+        return Response(status_code=304, headers={"ETag": unchanged.tag})
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
@@ -170,13 +185,14 @@ def create_app(
         return Problem(error.status_code, str(error.detail), headers=error.headers).response()
 
     @app.exception_handler(Exception)
-    async def _unexpected(_request: Request, error: Exception) -> Response:
+    async def _unexpected(request: Request, error: Exception) -> Response:
+        trace = tracing.about(request.scope.get("traceparent"))
         if is_transient(error):
-            log.warning("request_waits_for_the_database", error=type(error).__name__)
+            log.warning("request_waits_for_the_database", error=type(error).__name__, **trace)
             return Problem(
                 503, "Service Unavailable", "the database does not answer; try again", headers={"Retry-After": "5"}
             ).response()
-        log.error("request_failed", exc_info=error)
+        log.error("request_failed", exc_info=error, **trace)
         return Problem(500, "Internal Server Error").response()
 
     @app.get("/health/live", include_in_schema=False)
@@ -193,11 +209,14 @@ def create_app(
     async def _metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/asyncapi.json", include_in_schema=False)
-    async def _asyncapi() -> Response:
-        return JSONResponse(asyncapi(service))
+    if documents:
+
+        @app.get("/asyncapi.json", include_in_schema=False)
+        async def _asyncapi() -> Response:
+            return JSONResponse(asyncapi(service))
 
     app.add_middleware(Measured, service=service)
+    app.add_middleware(tracing.Requests)
     return app
 
 

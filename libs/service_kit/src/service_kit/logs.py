@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-_NOISY: Final = ("aiokafka", "faststream", "yoyo")
+_NOISY: Final = ("aiokafka", "faststream", "opentelemetry", "yoyo")
 
 
 def configure(service: str, level: str = "info", style: str = "json") -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -25,14 +26,43 @@ LATENCY_BUCKETS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One metric as operators see it: its whole name, its kind, what it means, and its labels."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    labels: tuple[str, ...]
+    metric: Counter | Gauge | Histogram
+
+
+declared: Final[list[Declared]] = []
+"""Every metric of the modules imported so far, in the order of their declaration: docs/metrics.md is made of it."""
+
+
+def start_at_zero(service: str) -> None:
+    """Let what this service counts and measures show from its start on.
+
+    A counter that appears with its first count shows no increase to whoever watches it.
+    """
+    for one in declared:
+        if one.kind != "gauge" and one.labels == ("service",):
+            one.metric.labels(service=service)
+
+
 def counter(name: str, meaning: str, labels: tuple[str, ...] = ("service",)) -> Counter:
     """A counter under the project's prefix; `name` ends in `_total`."""
-    return Counter(f"{PREFIX}_{name}", meaning, labels)
+    made = Counter(f"{PREFIX}_{name}", meaning, labels)
+    declared.append(Declared(f"{PREFIX}_{name}", "counter", meaning, labels, made))
+    return made
 
 
 def gauge(name: str, meaning: str, labels: tuple[str, ...] = ("service",)) -> Gauge:
     """A gauge under the project's prefix."""
-    return Gauge(f"{PREFIX}_{name}", meaning, labels)
+    made = Gauge(f"{PREFIX}_{name}", meaning, labels)
+    declared.append(Declared(f"{PREFIX}_{name}", "gauge", meaning, labels, made))
+    return made
 
 
 def histogram(
@@ -42,12 +72,19 @@ def histogram(
     buckets: tuple[float, ...] = LATENCY_BUCKETS,
 ) -> Histogram:
     """A histogram of seconds (unless the name says otherwise) under the project's prefix."""
-    return Histogram(f"{PREFIX}_{name}", meaning, labels, buckets=buckets)
+    made = Histogram(f"{PREFIX}_{name}", meaning, labels, buckets=buckets)
+    declared.append(Declared(f"{PREFIX}_{name}", "histogram", meaning, labels, made))
+    return made
 
 
 CONSUMER_LAG: Final = gauge(
     "consumer_lag_records",
     "Records that the consumer group has not committed yet.",
+    ("service", "topic"),
+)
+CONSUMER_LAG_AGE: Final = gauge(
+    "consumer_lag_age_seconds",
+    "How long the oldest record that is not committed yet may have waited at the broker; 0 when all is read.",
     ("service", "topic"),
 )
 CONSUMER_PROGRESS_AGE: Final = gauge(

@@ -6,6 +6,7 @@ Where the input is a Kafka record none of this is needed: the record comes again
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -14,6 +15,8 @@ import asyncpg
 import structlog
 from aiokafka.errors import KafkaError
 
+from contracts.envelope import has_expired
+from service_kit import tracing
 from service_kit.clock import Clock
 from service_kit.database import Connection, Database, is_transient
 from service_kit.metrics import OUTBOX_OLDEST_AGE
@@ -24,16 +27,21 @@ log = structlog.get_logger()
 _CHANNEL: Final = "outbox"
 _BATCH: Final = 500
 _POLL: Final = timedelta(seconds=2)
+_GATHER: Final = timedelta(milliseconds=20)
+"""How long a burst is gathered after its first records, which go at once: a batch costs more than a record does."""
 
 
 async def add(connection: Connection, records: Sequence[Outgoing]) -> None:
     """Write records for the relay, in this order, and wake it when the transaction commits.
 
     Call it after the rows that the records speak of are locked: ids are drawn here, and the relay sends in
-    their order.
+    their order. A record that says no trace of its own is in the one of the request or timer at work.
     """
     if not records:
         return
+    traceparent = tracing.current()
+    if traceparent is not None:
+        records = [_traced(record, traceparent) for record in records]
     await connection.executemany(
         "INSERT INTO outbox (topic, key, value, header_names, header_values) VALUES ($1, $2, $3, $4, $5)",
         [
@@ -50,6 +58,25 @@ async def add(connection: Connection, records: Sequence[Outgoing]) -> None:
     await connection.execute(f"SELECT pg_notify('{_CHANNEL}', current_schema())")
 
 
+async def newest(connection: Connection) -> int:
+    """The id of the newest record that this transaction sees in the outbox, its own included; 0 for none."""
+    found: int | None = await connection.fetchval("SELECT max(id) FROM outbox")
+    return found or 0
+
+
+async def is_relayed_through(connection: Connection, id: int) -> bool:
+    """Whether the broker has acknowledged every record up to an id."""
+    waiting: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE id <= $1)", id)
+    return not waiting
+
+
+def _traced(record: Outgoing, traceparent: str) -> Outgoing:
+    if any(name == "ce_traceparent" for name, _ in record.headers):
+        return record
+    headers = [*record.headers, ("ce_traceparent", traceparent.encode())]
+    return Outgoing(record.topic, record.key, record.value, headers)
+
+
 class Relay:
     """Sends what stands in the outbox, one replica at a time, and deletes it once the broker has it."""
 
@@ -59,6 +86,7 @@ class Relay:
         self._service = service
         self._clock = clock
         self._wake = asyncio.Event()
+        self._measured = 0.0
 
     async def run(self) -> None:
         """Relay until cancelled; what fails is tried again, with back-off."""
@@ -69,11 +97,14 @@ class Relay:
                 listener = await self._database.listening()
                 await listener.add_listener(_CHANNEL, self._woken)
                 while not listener.is_closed():
+                    began = time.monotonic()
                     while await self.relay_batch() == _BATCH:
                         pass
                     pause = 0.1
-                    await self._measure()
+                    if began - self._measured >= 1:
+                        await self._measure()
                     await self._sleep()
+                    await asyncio.sleep(began + _GATHER.total_seconds() - time.monotonic())
             except (KafkaError, Exception) as error:
                 if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
@@ -86,7 +117,10 @@ class Relay:
                     listener.terminate()
 
     async def relay_batch(self) -> int:
-        """Send the oldest records, delete them, and say how many there were (0: none, or another's turn)."""
+        """Send the oldest records, delete them, and say how many there were (0: none, or another's turn).
+
+        What has expired while it waited for the broker is deleted unsent: nobody may take it any more.
+        """
         async with self._database.transaction() as connection:
             # One relay at a time, or two replicas would break the order within a key.
             if not await connection.fetchval(
@@ -99,17 +133,17 @@ class Relay:
             )
             if not rows:
                 return 0
-            await self._publisher.publish(
-                [
-                    Outgoing(
-                        topic=row["topic"],
-                        key=row["key"],
-                        value=row["value"],
-                        headers=list(zip(row["header_names"], row["header_values"], strict=True)),
-                    )
-                    for row in rows
-                ]
-            )
+            records = [
+                Outgoing(
+                    topic=row["topic"],
+                    key=row["key"],
+                    value=row["value"],
+                    headers=list(zip(row["header_names"], row["header_values"], strict=True)),
+                )
+                for row in rows
+            ]
+            now = self._clock()
+            await self._publisher.publish([record for record in records if not has_expired(record.headers, now)])
             await connection.execute(
                 "DELETE FROM outbox WHERE id = ANY($1::bigint[])",
                 [row["id"] for row in rows],
@@ -135,5 +169,6 @@ class Relay:
             if not is_transient(error):
                 raise
             return
+        self._measured = time.monotonic()
         age = (self._clock() - oldest).total_seconds() if oldest else 0.0
         OUTBOX_OLDEST_AGE.labels(service=self._service).set(max(age, 0.0))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
@@ -14,6 +14,9 @@ from aiokafka.partitioner import murmur2
 from contracts.envelope import Event, encode
 from contracts.topics import Topic
 from service_kit.settings import KafkaSettings
+
+_MANY: Final = 50
+"""From so many records on they are put into batches here."""
 
 
 @dataclass(slots=True)
@@ -76,27 +79,64 @@ class Publisher:
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Send every record and wait for all acknowledgements. Raises the first failure after all settled.
 
-        The sends are awaited one after another: that is what keeps the order within a key.
+        Records of one key arrive in their order.
         """
         if not records:
             return
         if self._producer is None:
             raise ConnectionError("the Kafka producer is not open")
-        send = self._producer.send
-        prefix = self._prefix
-        pending = [
-            await send(
-                prefix + record.topic,
-                record.value,
-                key=record.key,
-                headers=record.headers,
-            )
-            for record in records
-        ]
-        settled = await asyncio.gather(*pending, return_exceptions=True)
+        pending: list[asyncio.Future[Any]] = []
+        try:
+            if len(records) < _MANY:
+                await self._send_each(self._producer, records, pending)
+            else:
+                await self._send_in_batches(self._producer, records, pending)
+        finally:
+            settled = await asyncio.gather(*pending, return_exceptions=True)
         for result in settled:
             if isinstance(result, BaseException):
                 raise result
+
+    async def _send_each(
+        self, producer: AIOKafkaProducer, records: Sequence[Outgoing], pending: list[asyncio.Future[Any]]
+    ) -> None:
+        # Awaited one after another: that is what keeps the order within a key.
+        for record in records:
+            topic = self._prefix + record.topic
+            pending.append(await producer.send(topic, record.value, key=record.key, headers=record.headers))
+
+    async def _send_in_batches(
+        self, producer: AIOKafkaProducer, records: Sequence[Outgoing], pending: list[asyncio.Future[Any]]
+    ) -> None:
+        # The batches that `send` would fill, with one future for all their records instead of one for each.
+        partitions: dict[str, list[int]] = {}
+        filling: dict[tuple[str, int], Any] = {}
+
+        async def submit(topic: str, partition: int, batch: Any) -> None:
+            batch.close()
+            pending.append(await producer.send_batch(batch, topic, partition=partition))
+
+        for record in records:
+            topic = self._prefix + record.topic
+            every = partitions.get(topic)
+            if every is None:
+                every = partitions[topic] = sorted(await producer.partitions_for(topic))
+            partition = partition_of(record.key, every, every)
+            batch = filling.get((topic, partition))
+            if batch is None:
+                batch = filling[topic, partition] = producer.create_batch()
+            if not _added(batch, record):
+                await submit(topic, partition, batch)
+                batch = filling[topic, partition] = producer.create_batch()
+                # A batch takes its first record whatever its size.
+                _added(batch, record)
+        for (topic, partition), batch in filling.items():
+            await submit(topic, partition, batch)
+
+
+def _added(batch: Any, record: Outgoing) -> bool:
+    metadata = batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers)
+    return metadata is not None
 
 
 @lru_cache(maxsize=50_000)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
+from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Settings = TypeVar("Settings", bound=BaseSettings)
+
+_FILE: Final = "_FILE"
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, None: 1}
@@ -26,7 +32,66 @@ Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0
 """A length of time: seconds, or a number with `s`, `m`, `h` or `d`, such as `24h`."""
 
 
-class KafkaSettings(BaseSettings):
+class UnreadableSetting(ValueError):
+    """A setting that names a file: the file is not there, not to be read, or the setting is given twice."""
+
+
+def given(variable: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """A setting's text: the variable's, or what stands in the file that `<variable>_FILE` names; None for neither.
+
+    A line's end at the file's end is not part of it: editors and `echo` leave one. An empty variable is not given.
+    Raises `UnreadableSetting`, whose message names the variable and never what the file holds.
+    """
+    text, file = environment.get(variable) or None, environment.get(variable + _FILE)
+    if not file:
+        return text
+    if text is not None:
+        raise UnreadableSetting(f"{variable} and {variable}{_FILE} are both set: take one away")
+    try:
+        return Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise UnreadableSetting(f"{variable}{_FILE}: {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UnreadableSetting(f"{variable}{_FILE}: {file} is not UTF-8") from None
+
+
+class _FilesNamedByVariables(PydanticBaseSettingsSource):
+    """Secrets that lie in files, as Compose, Kubernetes and systemd hand them out: `JWT_SECRET_FILE` and so on."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        alias = field.validation_alias
+        name = alias if isinstance(alias, str) else field_name
+        variable = name.upper()
+        if not os.environ.get(variable + _FILE):
+            return None, name, False
+        return given(variable), name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for field_name, field in self.settings_cls.model_fields.items():
+            value, key, _ = self.get_field_value(field, field_name)
+            if value is not None:
+                found[key] = value
+        return found
+
+
+class EnvironmentSettings(BaseSettings):
+    """Settings from the environment; each may stand in a file instead, named by its variable with `_FILE` after it."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # Before the environment: there an empty variable counts as a value.
+        return init_settings, _FilesNamedByVariables(settings_cls), env_settings
+
+
+class KafkaSettings(EnvironmentSettings):
     """How to reach Kafka, and how to behave as a member of its groups."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
@@ -74,7 +139,7 @@ class KafkaSettings(BaseSettings):
         )
 
 
-class TokenSettings(BaseSettings):
+class TokenSettings(EnvironmentSettings):
     """How the tokens of HTTP calls are checked (A1)."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
@@ -101,6 +166,7 @@ class ServiceSettings(KafkaSettings, TokenSettings):
     port: int = Field(ge=0, le=65_535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    shutdown_delay: Duration = timedelta(0)
     batch_max_records: int = Field(default=4_000, ge=1, le=10_000)
     batch_timeout_seconds: float = Field(default=120.0, gt=0)
     session_timeout_ms: int = Field(default=10_000, ge=1_000)
@@ -114,6 +180,8 @@ def load(kind: type[Settings]) -> Settings:
     """The settings of the environment. Ends the process with a line per wrong one, naming its variable."""
     try:
         return kind()
+    except UnreadableSetting as error:
+        raise SystemExit(f"The settings are not complete or not right:\n  {error}") from None
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in problem['loc']).upper() or 'settings'}: {problem['msg']}"

@@ -34,6 +34,7 @@ class Timer:
     async def run(self, service: str) -> None:
         """Work until cancelled. A failure is logged and counted, and tried again after a pause that grows."""
         pause = self.every.total_seconds()
+        TIMER_FAILURES.labels(service=service, timer=self.name)
         while True:
             self._woken.clear()
             try:
