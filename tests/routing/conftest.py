@@ -14,7 +14,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from contracts.envelope import Event
-from contracts.topics import COMMUNICATION_EVENTS, DIRECTORY_EVENTS, TELEPHONY_COMMANDS
+from contracts.topics import COMMUNICATION_EVENTS, DIRECTORY_EVENTS, TELEPHONY_COMMANDS, TELEPHONY_EVENTS
 from routing.administration import changes
 from routing.consumer import Routing
 from routing.directory import Directory
@@ -23,6 +23,7 @@ from routing.metrics import LastEvents
 from routing.storage import directory as directory_storage
 from routing.storage.directory import Directories
 from routing.timers import Conclusions
+from service_kit import input_progress
 from service_kit.auth import Tokens
 from service_kit.clock import new_id, utc_now
 from service_kit.consuming import Outcome, Received
@@ -58,6 +59,16 @@ class Desk:
         """Handle one batch."""
         return await self.routing.handle([one if isinstance(one, Received) else received(one) for one in facts])
 
+    async def has_read(self, partition: int, through: datetime) -> None:
+        """Telephony's events of this partition are read through this time."""
+        async with self.database.transaction() as connection:
+            await input_progress.save(connection, {(TELEPHONY_EVENTS.name, partition): through})
+
+    async def conclude(self) -> bool:
+        """Run the timer of what is overdue, with all of telephony's events read until now."""
+        await self.has_read(0, self.clock())
+        return await self.conclusions.conclude_overdue()
+
     async def snapshots(self, *facts: Event[Any] | Received[Any]) -> list[dict[str, Any]]:
         """Handle one batch, and give the snapshots of communications that are to be published."""
         return documents((await self.take(*facts)).publish, COMMUNICATION_EVENTS.name)
@@ -76,8 +87,9 @@ class Desk:
     async def settle_directory(self, wanted: Directory) -> None:
         """Make the directory this one."""
         async with self.database.transaction() as connection:
-            held = await directory_storage.lock_directory(connection, wanted.account_id)
+            held = await self.directories.locked(connection, wanted.account_id)
             await directory_storage.save_changes(connection, wanted.account_id, changes(held, wanted), self.clock())
+            await directory_storage.next_revision(connection, wanted.account_id)
 
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """What a query finds."""

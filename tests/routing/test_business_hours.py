@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from routing.business_hours import BusinessHours, is_open
+from contracts.business_hours import BusinessHours
+from routing.business_hours import is_open
 
 OFFICE = BusinessHours.model_validate(
     {"mon": [{"opens": "09:00", "closes": "12:00"}, {"opens": "13:00", "closes": "17:00"}]}
@@ -87,6 +88,53 @@ def test_the_clock_on_the_wall_decides_on_both_sides_of_a_change(
 ) -> None:
     assert is_open(OFFICE, zone, local(zone, last_open_hour))
     assert not is_open(OFFICE, zone, local(zone, first_closed_hour))
+
+
+NIGHTS = [
+    # Saturday 22:00 until Sunday 06:00 on the wall, through each change of the clock in 2026, in UTC.
+    ("Europe/Berlin", "2026-03-28T21:00Z", "2026-03-29T04:00Z"),
+    ("Europe/Berlin", "2026-10-24T20:00Z", "2026-10-25T05:00Z"),
+    ("America/Santiago", "2026-04-05T01:00Z", "2026-04-05T10:00Z"),
+    ("America/Santiago", "2026-09-06T02:00Z", "2026-09-06T09:00Z"),
+    ("Asia/Beirut", "2026-03-28T20:00Z", "2026-03-29T03:00Z"),
+    ("Asia/Beirut", "2026-10-24T19:00Z", "2026-10-25T04:00Z"),
+    ("Australia/Lord_Howe", "2026-04-04T11:00Z", "2026-04-04T19:30Z"),
+    ("Australia/Lord_Howe", "2026-10-03T11:30Z", "2026-10-03T19:00Z"),
+]
+
+
+def open_minutes(hours: BusinessHours, zone: str, around: datetime) -> list[datetime]:
+    """Every open minute of a day and a half around a moment."""
+    minutes = (around + timedelta(minutes=number) for number in range(-18 * 60, 18 * 60))
+    return [minute for minute in minutes if is_open(hours, zone, minute)]
+
+
+@pytest.mark.parametrize(("zone", "opens", "closes"), NIGHTS)
+def test_a_night_over_a_change_of_the_clock_is_as_long_as_the_zone_makes_it(zone: str, opens: str, closes: str) -> None:
+    saturday_night = BusinessHours.model_validate({"sat": [{"opens": "22:00", "closes": "06:00"}]})
+    begin, end = datetime.fromisoformat(opens), datetime.fromisoformat(closes)
+    found = open_minutes(saturday_night, zone, begin)
+    assert (found[0], found[-1], len(found)) == (begin, end - timedelta(minutes=1), (end - begin).total_seconds() / 60)
+
+
+@pytest.mark.parametrize(
+    ("zone", "sunday", "opens", "midnight"),
+    [
+        ("Europe/Berlin", "2026-03-29", "2026-03-28T21:00Z", "2026-03-28T23:00Z"),
+        # The Saturday has 23:00 twice here, and there the Sunday begins at 01:00.
+        ("America/Santiago", "2026-04-05", "2026-04-05T01:00Z", "2026-04-05T04:00Z"),
+        ("America/Santiago", "2026-09-06", "2026-09-06T02:00Z", "2026-09-06T04:00Z"),
+        ("Asia/Beirut", "2026-03-29", "2026-03-28T20:00Z", "2026-03-28T22:00Z"),
+        ("Asia/Beirut", "2026-10-25", "2026-10-24T19:00Z", "2026-10-24T22:00Z"),
+    ],
+)
+def test_a_night_before_a_closed_date_ends_where_that_date_begins(
+    zone: str, sunday: str, opens: str, midnight: str
+) -> None:
+    hours = {"sat": [{"opens": "22:00", "closes": "06:00"}], "closures": [sunday]}
+    found = open_minutes(BusinessHours.model_validate(hours), zone, datetime.fromisoformat(opens))
+    assert found[0] == datetime.fromisoformat(opens)
+    assert found[-1] == datetime.fromisoformat(midnight) - timedelta(minutes=1)
 
 
 def test_a_repeated_hour_is_open_twice() -> None:

@@ -1,17 +1,16 @@
-"""What a call's facts add up to: M1, M4, M5 and M6, by table and in sequence."""
+"""What a call's facts add up to: M1, M4, M5 and M6 in sequence (M1 by table: `test_call_status`)."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import product
 from typing import Any
 
 import pytest
 
 from contracts.communications import CommunicationChanged
 from contracts.envelope import Event
-from routing.calls import Report, inbound_status, outbound_status
-from routing.communications import conclude, due_at, merge, snapshot, stand, talking
+from routing.communications import conclude, due_at, last_talks, merge, snapshot, stand, talking
+from routing.facts import instant
 from tests.routing.building import (
     CONTACT,
     a_directory,
@@ -30,42 +29,6 @@ from tests.routing.building import (
     shown,
     started,
 )
-
-OUTCOMES = [None, "completed", "missed", "abandoned", "voicemail", "busy", "no_answer", "failed", "something else"]
-
-
-def expected_inbound(report: Report) -> str:
-    """M1, word for word: the first that holds."""
-    rules = [
-        (report.answered, "completed"),
-        (report.recorded, "voicemail"),
-        (report.outcome == "abandoned", "abandoned"),
-        (report.outcome == "failed", "failed"),
-        (report.outcome in ("missed", "voicemail", "busy", "no_answer"), "missed"),
-        (report.rung or report.after_hours or report.nobody_planned, "missed"),
-        (True, "abandoned"),
-    ]
-    return next(status for holds, status in rules if holds)
-
-
-FLAGS = [False, True]
-
-
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_an_inbound_call_that_ended_has_the_status_of_the_first_rule_that_holds(outcome: str | None) -> None:
-    for answered_, recorded_, rung, after_hours, nobody in product(FLAGS, repeat=5):
-        report = Report(answered_, recorded_, outcome, rung, after_hours, nobody)
-        assert inbound_status(report) == expected_inbound(report), report
-
-
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_an_outbound_call_that_was_answered_is_completed_whatever_was_reported(outcome: str | None) -> None:
-    assert outbound_status(True, outcome) == "completed"
-
-
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_an_outbound_call_that_was_not_answered_is_what_was_reported_of_busy_and_failed(outcome: str | None) -> None:
-    assert outbound_status(False, outcome) == (outcome if outcome in ("busy", "failed") else "no_answer")
 
 
 @pytest.mark.parametrize(
@@ -212,6 +175,32 @@ def test_the_last_words_of_a_recording_count_field_by_field() -> None:
         "duration_seconds": 7.5,
         "transcript": "second",
     }
+
+
+def test_a_transcript_that_comes_before_its_recording_shows_with_it() -> None:
+    early = [started(), ended(10), event("voicemail.transcribed", 12, call_id="c1", transcript="hi")]
+    assert "voicemail" not in shown(*early)
+    assert shown(*early, recorded(11))["voicemail"]["transcript"] == "hi"
+
+
+@pytest.mark.parametrize(
+    ("facts", "since"),
+    [
+        ([started(), ringing(1, "anna")], {}),
+        ([started(), answered(3, "anna")], {}),
+        ([started(), answered(3, "anna"), ended(9)], {"anna": 9}),
+        ([started(), answered(3, "anna"), leg(6, "left", "anna"), leg(6, "answered", "ben")], {"anna": 6}),
+        (
+            [started(), answered(3, "anna"), leg(6, "left", "anna"), leg(6, "answered", "ben"), ended(9)],
+            {"anna": 6, "ben": 9},
+        ),
+        ([placed(user_id="ben"), ended(9, "busy")], {"ben": 9}),
+        ([placed(user_id="ben")], {}),
+        ([call_requested(), placed(2), ended(9)], {"anna": 9}),
+    ],
+)
+def test_a_user_is_idle_since_he_left_or_the_call_ended(facts: list[Event[Any]], since: dict[str, float]) -> None:
+    assert last_talks(*folded(facts)) == {user: instant(at(seconds)) for user, seconds in since.items()}
 
 
 def test_a_ghost_is_closed_at_its_last_fact_and_an_end_replaces_the_verdict() -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from contracts.business_hours import BusinessHours
 from contracts.commands import Ring
 from contracts.communications import CommunicationAnalyzed, CommunicationChanged
 from contracts.directory import Line, RingLayer
 from contracts.envelope import Reason, decode
 from contracts.fields import Data
-from contracts.topics import COMMUNICATION_EVENTS
-from routing.business_hours import BusinessHours
+from contracts.topics import COMMUNICATION_EVENTS, TELEPHONY_COMMANDS
+from routing.metrics import RING_PLAN_SECONDS
 from tests.routing.building import (
     ACCOUNT,
     CONTACT,
@@ -165,16 +166,55 @@ async def test_a_request_that_comes_after_its_echo_still_counts(desk: Desk) -> N
 async def test_a_request_that_nobody_took_fails_until_it_is_reported_on(desk: Desk) -> None:
     await desk.take(call_requested())
     desk.clock.now = at(59)
-    await desk.conclusions.conclude_overdue()
+    await desk.conclude()
     assert await desk.outbox() == []
     desk.clock.now = at(61)
-    await desk.conclusions.conclude_overdue()
+    await desk.conclude()
     (failed,) = await desk.outbox()
     assert (failed["status"], failed["reason"]) == ("failed", "not_taken")
-    await desk.conclusions.conclude_overdue()
+    await desk.conclude()
     assert await desk.outbox() == []
     (back,) = await desk.snapshots(placed(5))
     assert back["status"] == "in_progress"
+
+
+async def test_nothing_is_concluded_while_one_partition_is_read_no_further(desk: Desk) -> None:
+    await desk.take(call_requested(), started(call_id="ghost"))
+    desk.clock.now = at(5 * 3600)
+    await desk.conclusions.conclude_overdue()
+    assert await desk.outbox() == [], "nothing is known of how far telephony's events were read"
+    await desk.has_read(0, at(5 * 3600))
+    await desk.has_read(1, at(59))
+    await desk.conclusions.conclude_overdue()
+    assert await desk.outbox() == [], "the call may stand in what was not read yet"
+    await desk.has_read(1, at(61))
+    await desk.conclusions.conclude_overdue()
+    (request,) = await desk.outbox()
+    assert (request["communication_id"], request["reason"]) == ("c1", "not_taken")
+    await desk.has_read(1, at(4 * 3600 + 1))
+    await desk.conclusions.conclude_overdue()
+    (ghost,) = await desk.outbox()
+    assert (ghost["communication_id"], ghost["reason"]) == ("ghost", "no_end_event")
+
+
+async def test_the_time_to_a_ring_plan_ends_with_the_brokers_acknowledgement(desk: Desk) -> None:
+    def measured() -> tuple[float, float]:
+        found = {sample.name: sample.value for sample in next(iter(RING_PLAN_SECONDS.collect())).samples}
+        name = "connected_inbox_ring_plan_seconds"
+        return found.get(f"{name}_count", 0), found.get(f"{name}_sum", 0)
+
+    count, seconds = measured()
+    desk.clock.now = at(2)
+    failed = await desk.take(started())
+    assert measured() == (count, seconds), "the broker has nothing yet"
+    desk.clock.now = at(11)
+    again = await desk.take(ringing(2, "anna"))
+    for told in again.acknowledged:
+        told()
+    assert measured() == (count + 1, seconds + 10), "appended a second after it began, taken in the second attempt"
+    for told in failed.acknowledged:
+        told()
+    assert measured() == (count + 1, seconds + 10)
 
 
 @pytest.mark.parametrize("refused_first", [True, False])
@@ -189,10 +229,10 @@ async def test_a_refused_request_failed_with_the_reason_given(desk: Desk, refuse
 async def test_a_ghost_is_closed_only_when_nothing_touched_it_lately(desk: Desk) -> None:
     desk.clock.now = at(4 * 3600 + 100)
     await desk.take(started(), ringing(2, "anna"))
-    await desk.conclusions.conclude_overdue()
+    await desk.conclude()
     assert await desk.outbox() == []
     desk.clock.now += timedelta(minutes=16)
-    await desk.conclusions.conclude_overdue()
+    await desk.conclude()
     (ghost,) = await desk.outbox()
     assert (ghost["status"], ghost["reason"], ghost["unread_at"]) == ("failed", "no_end_event", "2026-03-02T12:00:02Z")
     (late,) = await desk.snapshots(ended(50, "abandoned"))
@@ -237,6 +277,70 @@ async def test_a_replay_rings_nobody(desk: Desk) -> None:
     desk.clock.now = at(62)
     assert commands(await desk.take(started())) == []
     assert commands(await desk.take(started(menu=True), queued(1))) == []
+
+
+async def test_a_plan_is_repeated_word_for_word_until_sixty_seconds_after_the_append_and_never_later(
+    desk: Desk,
+) -> None:
+    desk.clock.now = at(2)
+    (first,) = (one for one in (await desk.take(started())).publish if one.topic == TELEPHONY_COMMANDS.name)
+    await desk.settle_directory(a_directory(inbox("sales", "chloe")))
+    for seconds in (30, 60.999):
+        desk.clock.now = at(seconds)
+        again = await desk.take(received(started(), after=1), ringing(seconds, "anna"))
+        assert [one for one in again.publish if one.topic == TELEPHONY_COMMANDS.name] == [first]
+    for seconds in (61, 90):
+        desk.clock.now = at(seconds)
+        assert commands(await desk.take(ringing(seconds, "anna"))) == []
+
+
+async def test_another_source_that_reports_the_start_late_rings_nobody_again(desk: Desk) -> None:
+    desk.clock.now = at(2)
+    assert len(commands(await desk.take(started(1)))) == 1
+    desk.clock.now = at(90)
+    assert commands(await desk.take(received(started(0), appended_at=at(89)))) == []
+
+
+async def test_who_turned_away_in_the_same_batch_is_not_rung(desk: Desk) -> None:
+    desk.clock.now = at(2)
+    (command,) = commands(
+        await desk.take(
+            event("user.presence", -9, user_id="ben", status="away"),
+            event("user.presence", -8, user_id="anna", status="away"),
+            started(),
+            event("user.presence", -7, endpoint="sip:1001@pbx", status="available"),
+        )
+    )
+    assert command["layers"][0]["user_ids"] == ["anna"]
+    await desk.take(event("user.presence", -1, user_id="ben", status="available"))
+    older = event("user.presence", -2, user_id="ben", status="offline")
+    (command,) = commands(await desk.take(older, started(call_id="c2")))
+    assert command["layers"][0]["user_ids"] == ["anna", "ben"]
+
+
+async def test_longest_idle_counts_talks_that_ended_in_the_same_batch(desk: Desk) -> None:
+    layers = (RingLayer(mode="longest_idle", users=("anna", "ben")),)
+    await desk.settle_directory(a_directory(inbox("sales", "anna", "ben", ring_layers=layers)))
+    desk.clock.now = at(32)
+    await desk.take(placed(0, "out", user_id="ben"), ended(9, call_id="out"))
+    (command,) = commands(
+        await desk.take(started(1, "in"), answered(2, "anna", "in"), ended(20, call_id="in"), started(30))
+    )
+    assert command["layers"][0]["user_ids"] == ["ben", "anna"]
+
+
+async def test_a_call_that_is_mapped_while_it_rings_is_rung_while_it_is_fresh(desk: Desk) -> None:
+    number = "+12125550777"
+    for call_id, seconds, rung in (("fresh", 30, 1), ("old", 62, 0)):
+        desk.clock.now = at(2)
+        await desk.settle_directory(a_directory())
+        assert commands(await desk.take(started(call_id=call_id, line_number=number))) == []
+        desk.clock.now = at(seconds)
+        await desk.settle_directory(a_directory(Line(version=1, line_number=number, inbox_id="support")))
+        await desk.conclusions.find_missed_reroutes()
+        while await desk.conclusions.route_again():
+            pass
+        assert len(await desk.outbox(TELEPHONY_COMMANDS.name)) == rung
 
 
 async def test_a_caller_in_a_menu_gets_his_plan_when_he_queues(desk: Desk) -> None:

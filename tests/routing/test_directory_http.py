@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest_asyncio
 
 from contracts import directory
+from contracts.directory import User
 from contracts.envelope import decode
-from tests.routing.building import LINE, answered, at, ended, received, ringing, started, text_in
+from routing.administration import put_user
+from routing.directory import Directory
+from routing.http_api.callers import Viewer
+from routing.http_api.changing import Administration
+from service_kit.auth import Caller
+from service_kit.clock import new_id
+from tests.routing.building import ACCOUNT, LINE, answered, at, ended, received, ringing, started, text_in
 from tests.routing.conftest import Api, Desk
 
 OTHER_LINE = "+12125550191"
@@ -30,6 +39,11 @@ async def office(empty_api: Api) -> AsyncIterator[Api]:
     await ok(empty_api.put("/v1/inboxes/sales/watchers/wim"))
     await ok(empty_api.put(f"/v1/lines/{LINE}", {"inbox_id": "sales", "primary": True}))
     yield empty_api
+
+
+def person(name: str) -> dict[str, Any]:
+    """The body of a user."""
+    return {"name": name, "email": f"{name}@acme.example"}
 
 
 async def ok(answer: Any) -> Any:
@@ -94,6 +108,25 @@ async def test_a_change_of_a_team_or_user_publishes_the_inboxes_that_it_changes(
     assert (user["active"], inbox["connected"]) == (False, ["ben", "chloe"])
 
 
+async def test_who_leaves_a_team_leaves_the_layers_that_he_rang_in_through_it(office: Api) -> None:
+    agents = {"users": ["anna"], "teams": ["first"]}
+    layers = [{"users": ["ben", "anna"]}, {"users": ["ben"]}, {"teams": ["first"]}]
+    await ok(office.put("/v1/inboxes/sales", {"name": "Sales", "agents": agents, "ring_layers": layers}))
+
+    async def named() -> list[tuple[list[str], list[str]]]:
+        inbox = await ok(office.get("/v1/inboxes/sales"))
+        assert await ok(office.put("/v1/inboxes/sales", inbox)) == inbox, "what was read can be put back"
+        return [(layer["users"], layer["teams"]) for layer in inbox["ring_layers"]]
+
+    ben = await ok(office.get("/v1/users/ben"))
+    await ok(office.put("/v1/users/ben", ben | {"active": False}))
+    assert await named() == [(["ben", "anna"], []), (["ben"], []), ([], ["first"])], "an inactive agent keeps his place"
+    await ok(office.put("/v1/teams/first", {"name": "First", "members": ["chloe"]}))
+    assert await named() == [(["anna"], []), ([], ["first"])]
+    await ok(office.delete("/v1/teams/first"))
+    assert await named() == [(["anna"], [])]
+
+
 async def test_versions_go_on_after_deletion_and_re_creation(empty_desk: Desk, office: Api) -> None:
     await empty_desk.directory_events()
     await ok(office.delete("/v1/teams/first"))
@@ -104,6 +137,22 @@ async def test_versions_go_on_after_deletion_and_re_creation(empty_desk: Desk, o
     await refused(office.delete("/v1/teams/first"), 404)
     made = await ok(office.put("/v1/teams/first", {"name": "First"}))
     assert made["version"] == 3
+
+
+async def test_lines_and_inboxes_come_back_with_the_next_version_and_nothing_of_before(
+    empty_desk: Desk, office: Api
+) -> None:
+    await empty_desk.directory_events()
+    line, inbox = await ok(office.get(f"/v1/lines/{LINE}")), await ok(office.get("/v1/inboxes/sales"))
+    await ok(office.delete(f"/v1/lines/{LINE}"))
+    await ok(office.delete("/v1/inboxes/sales"))
+    line_gone, inbox_gone = await empty_desk.directory_events()
+    assert (line_gone["deleted"], line_gone["version"]) == (True, line["version"] + 1)
+    assert (inbox_gone["deleted"], inbox_gone["version"]) == (True, inbox["version"] + 1)
+    again = await ok(office.put("/v1/inboxes/sales", {"name": "Sales"}))
+    assert again["version"] == inbox["version"] + 2
+    assert (await ok(office.get("/v1/inboxes/sales/members"))) == {"connected": [], "watching": []}
+    assert (await ok(office.put(f"/v1/lines/{LINE}", {"inbox_id": "sales"})))["version"] == line["version"] + 2
 
 
 async def test_an_inbox_in_use_can_not_be_deleted(office: Api) -> None:
@@ -123,6 +172,67 @@ async def test_a_primary_line_takes_that_from_the_other(office: Api) -> None:
     assert lines == {LINE: False, OTHER_LINE: True}
 
 
+async def test_of_lines_that_all_become_primary_at_once_one_is(empty_desk: Desk, office: Api) -> None:
+    numbers = [f"+1212555010{digit}" for digit in range(6)]
+    await asyncio.gather(
+        *(ok(office.put(f"/v1/lines/{number}", {"inbox_id": "sales", "primary": True})) for number in numbers)
+    )
+    lines = (await ok(office.get("/v1/lines", inbox_id="sales")))["items"]
+    assert len(lines) == 7
+    assert sum(line["primary"] for line in lines) == 1
+    published = {one["line_number"]: one["primary"] for one in await empty_desk.directory_events() if "primary" in one}
+    assert published == {line["line_number"]: line["primary"] for line in lines}
+
+
+async def test_changes_asked_for_at_once_are_made_or_refused_each_by_itself(empty_desk: Desk, office: Api) -> None:
+    versions = {one["user_id"]: one["version"] for one in await empty_desk.directory_events() if "user_id" in one}
+    by_whom = {f"user-{number}": office if number % 2 else office.of("maria") for number in range(20)}
+    bad = {"name": "Ghosts", "agents": {"users": ["nobody"]}}
+    good = (ok(by.put(f"/v1/users/{who}", person(who))) for who, by in by_whom.items())
+    changed = (ok(office.put("/v1/users/anna", person(f"anna-{number}"))) for number in range(5))
+    answers = await asyncio.gather(
+        refused(office.put("/v1/inboxes/ghosts", bad), 422, "agents.users"),
+        *good,
+        refused(office.delete("/v1/inboxes/sales"), 409),
+        *changed,
+        ok(office.put("/v1/inboxes/new", {"name": "New", "agents": {"users": list(by_whom)}})),
+    )
+    assert answers[-1]["agents"]["users"] == list(by_whom)
+    names = {user["user_id"]: user["name"] for user in (await ok(office.get("/v1/users", limit=200)))["items"]}
+    assert names.items() >= {who: person(who)["name"] for who in by_whom}.items()
+    audited = (await ok(office.get("/v1/audit", entity="user", limit=200)))["items"]
+    by = {entry["entity_id"]: entry["by"] for entry in audited if entry["entity_id"] in by_whom}
+    assert by == {who: "setup" if api is office else "maria" for who, api in by_whom.items()}
+    published = [one for one in await empty_desk.directory_events() if one.get("user_id") == "anna"]
+    assert [one["version"] for one in published] == [versions["anna"] + number for number in range(1, 6)]
+    assert {one["name"] for one in published} == {f"anna-{number}" for number in range(5)}
+    assert names["anna"] == published[-1]["name"]
+
+
+async def test_what_can_not_be_written_fails_alone(empty_desk: Desk, office: Api) -> None:
+    administration = Administration(empty_desk.database, empty_desk.directories, empty_desk.clock, new_id)
+    viewer = Viewer(Caller(ACCOUNT, "setup", frozenset({"directory"}), at(7_200)), None)
+
+    def named(name: str, user_id: str) -> Any:
+        user = User(user_id=user_id, name=name, email="new@acme.example", role="agent", version=0)
+        return administration.apply(viewer, lambda held: put_user(held, user))
+
+    answers = await asyncio.gather(
+        *(named(name, f"new-{at}") for at, name in enumerate(("Nora", "N\0l", "Nils"))), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [Directory, asyncpg.UntranslatableCharacterError, Directory]
+    known = (await ok(office.get("/v1/users", limit=200)))["items"]
+    assert {"Nora", "Nils"} <= {user["name"] for user in known}
+    assert len([user for user in known if user["user_id"].startswith("new-")]) == 2
+
+
+async def test_a_line_that_moves_to_another_inbox_takes_primary_there(office: Api) -> None:
+    await ok(office.put(f"/v1/lines/{OTHER_LINE}", {"inbox_id": "support", "primary": True}))
+    await ok(office.put(f"/v1/lines/{LINE}", {"inbox_id": "support", "primary": True}))
+    lines = {line["line_number"]: line["primary"] for line in (await ok(office.get("/v1/lines")))["items"]}
+    assert lines == {LINE: True, OTHER_LINE: False}
+
+
 BAD_INPUT: list[tuple[str, dict[str, Any] | None, str]] = [
     ("account", {"name": "A", "time_zone": "Mars/Olympus"}, "time_zone"),
     ("account", {"name": "A", "time_zone": "UTC", "fallback_inbox_id": "gone"}, "fallback_inbox_id"),
@@ -137,6 +247,8 @@ BAD_INPUT: list[tuple[str, dict[str, Any] | None, str]] = [
     ("lines/+12125550199", {"inbox_id": "gone"}, "inbox_id"),
     ("lines/+12125550199", {"inbox_id": None, "primary": True}, "primary"),
     ("lines/hello", {"inbox_id": None}, "line_number"),
+    ("lines/72", {"inbox_id": None}, "line_number"),
+    ("lines/+12", {"inbox_id": None}, "line_number"),
     ("inboxes/all", {"name": "All"}, "inbox_id"),
     ("inboxes/i", {"name": "I", "kind": "personal"}, "owner_id"),
     ("inboxes/i", {"name": "I", "kind": "personal", "owner_id": "nobody"}, "owner_id"),
@@ -159,6 +271,10 @@ async def test_bad_input_names_the_field_and_changes_nothing(empty_desk: Desk, o
     for path, body, field in BAD_INPUT:
         await refused(office.put(f"/v1/{path}", body), 422, field)
     assert await empty_desk.directory_events() == []
+
+
+async def test_a_short_code_is_a_line(office: Api) -> None:
+    assert (await ok(office.put("/v1/lines/72975", {"inbox_id": "sales"})))["line_number"] == "72975"
 
 
 async def test_a_leading_space_in_a_number_is_a_plus(office: Api) -> None:
@@ -318,11 +434,14 @@ async def test_why_tells_the_facts_in_order_to_those_who_may_know(empty_desk: De
     assert (why["status"], why["inbox_id"]) == ("missed", "sales")
     assert [line["what"] for line in why["because"]] == [
         "the call started",
-        "anna was rung",
+        "Anna was rung",
         "the call ended",
-        "it is in inbox sales because that is where its line led when it was first seen",
-        "it is missed: somebody was rung and nobody answered",
+        "it is in Sales because its line led there when it was first seen",
+        "no ring plan was made: it was answered or over when it reached us",
+        "it is missed, not abandoned: somebody was rung, and no person talked to the contact",
     ]
+    assert [line["rule"] for line in why["because"]] == [None, None, None, "R1", "R4", "M1"]
+    assert [line["at"] is None for line in why["because"]] == [False, False, False, True, True, True]
     await refused(office.of("chloe").get("/v1/communications/c1/why"), 404)
     await refused(office.of("maria").get("/v1/communications/c1/why"), 404)
     await refused(office.get("/v1/communications/c1/why"), 403)

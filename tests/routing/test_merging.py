@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from contracts.envelope import Event
 from routing.communications import (
     Communication,
+    Decided,
+    Plan,
     document_of,
     merge,
     merge_request,
@@ -137,8 +140,22 @@ def repeated(draw: st.DrawFn, records: list[Received[Any]]) -> list[Received[Any
     return draw(st.permutations([*records, *later]))
 
 
-def fold(records: list[Received[Any]], known: Directory, *, stored_between: bool = False) -> dict[str, Any] | None:
-    communication = Communication(ACCOUNT, "c1")
+@st.composite
+def decisions(draw: st.DrawFn) -> Decided:
+    """What was decided once, of any call."""
+    layers = draw(st.sampled_from([None, [], [{"mode": "simultaneous", "user_ids": ["anna"], "ring_seconds": 30}]]))
+    hours = st.sampled_from([None, False, True])
+    return Decided(
+        after_hours=draw(st.dictionaries(st.sampled_from(["sales", "support"]), hours)),
+        plan=None if layers is None else Plan(0, {"layers": layers}, []),
+        verdict=draw(st.sampled_from([None, "no_end_event", "not_taken"])),
+    )
+
+
+def fold(
+    records: list[Received[Any]], known: Directory, decided: Decided | None = None, *, stored_between: bool = False
+) -> dict[str, Any] | None:
+    communication = Communication(ACCOUNT, "c1", decided=deepcopy(decided) or Decided())
     for record in records:
         if record.topic == "inbox-events":
             merge_request(communication, record.event.data)
@@ -161,7 +178,8 @@ def test_order_and_repetition_never_matter_to_a_call(data: st.DataObject) -> Non
         records.append(received(call_requested()))
     known = a_directory(fallback=data.draw(st.sampled_from([None, "support"])))
     other_order = data.draw(st.composite(repeated)(records))
-    assert fold(records, known) == fold(other_order, known)
+    decided = data.draw(decisions())
+    assert fold(records, known, decided) == fold(other_order, known, decided)
 
 
 @given(st.data())
@@ -183,10 +201,12 @@ def test_a_message_that_was_stored_and_loaded_is_what_was_known(records: list[Re
     assert fold(records, KNOWN) == fold(records, KNOWN, stored_between=True)
 
 
-@given(delivered(call_facts()), st.permutations(["+12125550123", "anonymous"]))
-def test_an_answered_call_is_never_missed(records: list[Received[Any]], contacts: list[str]) -> None:
-    place = {"direction": "inbound", "line_number": "+12125550190", "contact_number": contacts[0]}
+@given(delivered(call_facts()), decisions(), st.sampled_from(["inbound", "outbound"]))
+def test_an_answered_call_is_never_missed(records: list[Received[Any]], decided: Decided, direction: str) -> None:
+    place = {"direction": direction, "line_number": "+12125550190", "contact_number": "+12125550123"}
     answer = event("call.answered", 3, id="z", call_id="c1", user_id="anna", **place)
-    call = fold([*records, received(answer, appended_at=at(4))], KNOWN)
+    call = fold([*records, received(answer, appended_at=at(4))], a_directory(fallback="support"), decided)
     assert call is not None
-    assert call.get("status") not in ("missed", "abandoned", "voicemail", "failed")
+    assert call["status"] in ("in_progress", "completed")
+    assert call["answered_at"] <= "2026-03-02T12:00:03Z"
+    assert "unread_at" not in call

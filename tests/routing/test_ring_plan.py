@@ -30,6 +30,11 @@ def test_layers_are_cut_to_connected_users_in_the_order_they_are_named() -> None
     assert planned.left_out == (("dan", "not connected"),)
 
 
+def test_whoever_no_layer_names_is_left_out_with_that_reason() -> None:
+    planned = plan(RingLayer(users=("ben",)), RingLayer(users=("anna",)), unavailable={"anna": "away", "chloe": "busy"})
+    assert planned.left_out == (("chloe", "in no layer"), ("anna", "away"))
+
+
 def test_who_is_not_available_is_left_out_with_the_reason() -> None:
     planned = plan(unavailable={"anna": "talking", "ben": "away"})
     assert planned.layers == (PlannedLayer("simultaneous", ("chloe",), 30),)

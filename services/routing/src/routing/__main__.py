@@ -7,7 +7,8 @@ from routing.http_api import router
 from routing.metrics import SERVICE, LastEvents
 from routing.settings import RoutingSettings
 from routing.storage.directory import Directories
-from routing.timers import Conclusions
+from routing.timers import Conclusions, watch_systems
+from service_kit import input_progress
 from service_kit.clock import new_id, utc_now
 from service_kit.consuming import Consumer
 from service_kit.database import Database
@@ -23,9 +24,17 @@ def main() -> None:
     database = Database(settings.database_url, SERVICE, pool_size=settings.database_pool_size)
     publisher = Publisher(settings, client_id=SERVICE)
     directories = Directories()
-    routing = Routing(database, directories, utc_now, LastEvents(utc_now), settings.max_call_hours)
+    last_events = LastEvents(utc_now)
+    routing = Routing(database, directories, utc_now, last_events, settings.max_call_hours)
     conclusions = Conclusions(database, directories, utc_now, settings.max_call_hours)
-    consumer = Consumer(settings, service=SERVICE, publisher=publisher, clock=utc_now, handlers=routing.handlers())
+    consumer = Consumer(
+        settings,
+        service=SERVICE,
+        publisher=publisher,
+        clock=utc_now,
+        handlers=routing.handlers(),
+        progress=input_progress.noted_in(database),
+    )
     Service(
         settings,
         name=SERVICE,
@@ -35,7 +44,7 @@ def main() -> None:
         publisher=publisher,
         consumer=consumer,
         relay=Relay(database, publisher, service=SERVICE, clock=utc_now),
-        timers=conclusions.timers(),
+        timers=[*conclusions.timers(), watch_systems(database, last_events)],
         routers=[router(database, directories, utc_now, new_id)],
     ).run()
 

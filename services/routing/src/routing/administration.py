@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from contracts.directory import Account, Entity, Line, Snapshot, Team, User, Watcher
+from contracts.directory import Account, Entity, Line, RingLayer, Snapshot, Team, User, Watcher
 from routing.directory import Directory, InboxSettings, connected_users
 
 S = TypeVar("S", bound=Snapshot)
@@ -63,7 +63,7 @@ def put_user(directory: Directory, user: User) -> Directory:
 
 
 def put_team(directory: Directory, team: Team) -> Directory:
-    """Create or replace a team."""
+    """Create or replace a team. Whoever leaves it leaves the layers of the inboxes that he worked only through it."""
     _require_account(directory)
     _require("members", team.members, directory.users, "user")
     _require("supervisors", team.supervisors, directory.users, "user")
@@ -167,12 +167,13 @@ def _differences(entity: Entity, before: Mapping[str, S], after: Mapping[str, S]
 
 
 def _settled(directory: Directory) -> Directory:
-    """The same directory with everybody's membership worked out anew."""
+    """The same directory with everybody's membership worked out anew, and no layer naming who is not in `agents`."""
     inboxes: dict[str, InboxSettings] = {}
     for inbox_id, inbox in directory.inboxes.items():
         connected = connected_users(directory, inbox)
-        if connected != inbox.connected:
-            inbox = inbox.model_copy(update={"connected": connected})
+        layers = _layers_within_agents(directory, inbox)
+        if connected != inbox.connected or layers != inbox.ring_layers:
+            inbox = inbox.model_copy(update={"connected": connected, "ring_layers": layers})
         inboxes[inbox_id] = inbox
     return replace(directory, inboxes=inboxes)
 
@@ -183,15 +184,10 @@ def _with_watchers(directory: Directory, inbox: InboxSettings, watchers: tuple[W
 
 
 def _without_team(inbox: InboxSettings, team_id: str) -> InboxSettings:
-    if team_id not in inbox.agents.teams and all(team_id not in layer.teams for layer in inbox.ring_layers):
+    if team_id not in inbox.agents.teams:
         return inbox
     agents = inbox.agents.model_copy(update={"teams": tuple(t for t in inbox.agents.teams if t != team_id)})
-    cut = (
-        layer.model_copy(update={"teams": tuple(t for t in layer.teams if t != team_id)}) for layer in inbox.ring_layers
-    )
-    # A layer that nobody is left in goes with the team: with no layer at all everybody connected rings.
-    layers = tuple(layer for layer in cut if layer.users or layer.teams)
-    return inbox.model_copy(update={"agents": agents, "ring_layers": layers})
+    return inbox.model_copy(update={"agents": agents})
 
 
 def _without(entities: Mapping[str, S], id: str) -> dict[str, S]:
@@ -222,11 +218,7 @@ def _require(field: str, ids: Iterable[str], known: Mapping[str, object], what: 
 
 
 def _require_layers_within_agents(directory: Directory, inbox: InboxSettings) -> None:
-    allowed = set(inbox.agents.users)
-    for team_id in inbox.agents.teams:
-        allowed.update(directory.teams[team_id].members)
-    if inbox.owner_id is not None:
-        allowed.add(inbox.owner_id)
+    allowed = _agents(directory, inbox)
     for place, layer in enumerate(inbox.ring_layers):
         for user_id in layer.users:
             if user_id not in allowed:
@@ -234,3 +226,32 @@ def _require_layers_within_agents(directory: Directory, inbox: InboxSettings) ->
         for team_id in layer.teams:
             if team_id not in inbox.agents.teams:
                 raise Refused(f"ring_layers.{place}.teams", f"{team_id} is not in agents")
+
+
+def _layers_within_agents(directory: Directory, inbox: InboxSettings) -> tuple[RingLayer, ...]:
+    if not inbox.ring_layers:
+        return ()
+    users, teams = _agents(directory, inbox), set(inbox.agents.teams)
+    layers: list[RingLayer] = []
+    for layer in inbox.ring_layers:
+        if users.issuperset(layer.users) and teams.issuperset(layer.teams):
+            layers.append(layer)
+            continue
+        left = {
+            "users": tuple(user_id for user_id in layer.users if user_id in users),
+            "teams": tuple(team_id for team_id in layer.teams if team_id in teams),
+        }
+        # What was emptied goes: with no layer at all everybody connected rings.
+        if left["users"] or left["teams"]:
+            layers.append(layer.model_copy(update=left))
+    return tuple(layers)
+
+
+def _agents(directory: Directory, inbox: InboxSettings) -> set[str]:
+    """The users of an inbox's agent list, active or not, of its teams, and its owner."""
+    named = set(inbox.agents.users)
+    for team_id in inbox.agents.teams:
+        named.update(directory.teams[team_id].members)
+    if inbox.owner_id is not None:
+        named.add(inbox.owner_id)
+    return named

@@ -228,6 +228,31 @@ def _write(held: dict[str, Fact[Any]], fact: Fact[None], **said: Any) -> None:
             held[name] = greatest(held.get(name), fact.saying(value))
 
 
+Because = Literal[
+    "requested",
+    "refused",
+    "not_taken",
+    "going_on",
+    "no_end_event",
+    "answered",
+    "recorded",
+    "reported",
+    "rung",
+    "after_hours",
+    "nobody_planned",
+    "hung_up",
+    "not_answered",
+]
+"""The rule of M1 or M4 that gave a call its status."""
+
+
+class Ruling(NamedTuple):
+    """A status, and the rule that gave it."""
+
+    status: CallStatus
+    because: Because
+
+
 class Report(NamedTuple):
     """What M1 needs to know of an inbound call that ended."""
 
@@ -239,40 +264,45 @@ class Report(NamedTuple):
     nobody_planned: bool
 
 
-def inbound_status(report: Report) -> CallStatus:
-    """The status of an inbound call that has ended: the first rule of M1 that holds.
+def inbound_status(report: Report) -> Ruling:
+    """The status of an inbound call that has ended, by the first rule of M1 that holds.
 
     A reported `completed`, or an outcome that we do not know, counts as no report.
     """
     if report.answered:
-        return "completed"
+        return Ruling("completed", "answered")
     if report.recorded:
-        return "voicemail"
+        return Ruling("voicemail", "recorded")
     match report.outcome:
         case "abandoned" | "failed":
-            return report.outcome
+            return Ruling(report.outcome, "reported")
         case "missed" | "voicemail" | "busy" | "no_answer":
-            return "missed"
-    if report.rung or report.after_hours or report.nobody_planned:
-        return "missed"
-    return "abandoned"
+            return Ruling("missed", "reported")
+    if report.rung:
+        return Ruling("missed", "rung")
+    if report.after_hours:
+        return Ruling("missed", "after_hours")
+    if report.nobody_planned:
+        return Ruling("missed", "nobody_planned")
+    return Ruling("abandoned", "hung_up")
 
 
-def outbound_status(answered: bool, outcome: str | None) -> CallStatus:
+def outbound_status(answered: bool, outcome: str | None) -> Ruling:
     """The status of an outbound call that has ended (M1)."""
     if answered:
-        return "completed"
+        return Ruling("completed", "answered")
     match outcome:
         case "busy" | "failed":
-            return outcome
+            return Ruling(outcome, "reported")
         case _:
-            return "no_answer"
+            return Ruling("no_answer", "not_answered")
 
 
 class Call(NamedTuple):
-    """What a call's facts add up to. `user_id` is who talked, or who placed it."""
+    """What a call's facts add up to. `because` is the rule behind `status`, `user_id` who talked, or who placed it."""
 
     status: CallStatus
+    because: Because
     started_at: Instant
     ended_at: Instant | None
     activity_at: Instant
@@ -295,7 +325,7 @@ def add_up(
     requested = facts.requested
     answered_at = None if facts.answered is None else facts.answered.time
     started_at = began_at(facts) if facts.started is None else facts.started.time
-    ended_at, reason, status = _ending(facts, inbound, verdict, after_hours, nobody_planned)
+    ended_at, reason, (status, because) = _ending(facts, inbound, verdict, after_hours, nobody_planned)
     unread_at = ended_at if inbound and ended_at is not None and answered_at is None else None
     if status == "queued" and requested is not None:
         activity_at = requested.requested_at
@@ -305,6 +335,7 @@ def add_up(
     waited_until = ended_at if answered_at is None else answered_at
     return Call(
         status=status,
+        because=because,
         started_at=started_at,
         ended_at=ended_at,
         activity_at=activity_at,
@@ -319,7 +350,7 @@ def add_up(
 
 def _ending(
     facts: CallFacts, inbound: bool, verdict: Verdict | None, after_hours: bool | None, nobody_planned: bool
-) -> tuple[Instant | None, str | None, CallStatus]:
+) -> tuple[Instant | None, str | None, Ruling]:
     answered = facts.answered is not None
     if facts.ended is not None:
         outcome, reason = facts.ended.said
@@ -336,13 +367,13 @@ def _ending(
         return facts.ended.time, reason, inbound_status(report)
     if facts.requested is not None and not facts.reported:
         if facts.refused is not None:
-            return facts.refused.time, facts.refused.said, "failed"
+            return facts.refused.time, facts.refused.said, Ruling("failed", "refused")
         if verdict == "not_taken":
-            return facts.requested.expires_at, "not_taken", "failed"
-        return None, None, "queued"
+            return facts.requested.expires_at, "not_taken", Ruling("failed", "not_taken")
+        return None, None, Ruling("queued", "requested")
     if verdict == "no_end_event" and facts.last is not None:
-        return facts.last.time, "no_end_event", "completed" if answered else "failed"
-    return None, None, "in_progress" if answered or not inbound else "ringing"
+        return facts.last.time, "no_end_event", Ruling("completed" if answered else "failed", "no_end_event")
+    return None, None, Ruling("in_progress" if answered or not inbound else "ringing", "going_on")
 
 
 def _received_at(facts: CallFacts, inbound: bool, unread: bool, status: CallStatus) -> Instant:
@@ -394,6 +425,25 @@ def talking(facts: CallFacts, direction: str, call: Call) -> list[str]:
         if placer is None or not _has_left(placer):
             busy.add(call.user_id)
     return sorted(busy)
+
+
+def last_talks(facts: CallFacts, direction: str, call: Call) -> dict[str, Instant]:
+    """Until when each user talked in this call, of those who do so no more: what longest idle counts from (R4).
+
+    Who placed an outbound call is busy with it until it ends, whether or not it was answered.
+    """
+    ended: dict[str, Instant] = {}
+    for participant in facts.participants.values():
+        if participant.user_id is None or participant.answered_at is None:
+            continue
+        over = call.ended_at
+        if participant.left_at is not None and _has_left(participant):
+            over = participant.left_at if over is None else min(over, participant.left_at)
+        if over is not None:
+            ended[participant.user_id] = over
+    if direction == "outbound" and call.user_id is not None and call.ended_at is not None and facts.reported:
+        ended.setdefault(call.user_id, call.ended_at)
+    return ended
 
 
 def _has_left(participant: Participant) -> bool:

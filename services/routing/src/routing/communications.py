@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from contracts.envelope import Event
 from contracts.fields import Kind
@@ -20,6 +20,10 @@ from routing.messages import MessageFacts
 
 RING_WITHIN: Final = timedelta(seconds=60)
 """How long after the append of what called for it a ring plan may be published (R4)."""
+
+
+Unplanned = Literal["rings_itself", "late"]
+"""The line's telephony system rings people itself; or the call reached us when it was too late to ring (R4)."""
 
 
 @dataclass(slots=True)
@@ -40,13 +44,18 @@ class Plan:
 class Decided:
     """What is decided once, stored, and never decided again (M3).
 
-    `mappings` holds where each line led when the communication was first seen on it (R2), `after_hours`
-    whether it came after an inbox's hours (R6), by inbox.
+    `mappings` holds where each line led when the communication was first seen on it (R2), `fallen_back` those
+    lines for which that was the account's fallback. `after_hours` tells whether it came after an inbox's hours
+    (R6), by inbox; None: it had no hours then. `unplanned` is why no ring plan was made of a call that rang, and
+    `waited` whether it was unrouted for a while (R3).
     """
 
     mappings: dict[str, str] = field(default_factory=dict)
-    after_hours: dict[str, bool] = field(default_factory=dict)
+    fallen_back: list[str] = field(default_factory=list)
+    after_hours: dict[str, bool | None] = field(default_factory=dict)
     plan: Plan | None = None
+    unplanned: Unplanned | None = None
+    waited: bool = False
     verdict: Verdict | None = None
 
 
@@ -55,7 +64,8 @@ class Communication:
     """One row, locked: facts are merged into it, then it is decided and saved.
 
     `version`, `digest` and `origin_at` (when what brought it about reached us) belong to the content that was
-    last saved. `is_new` as long as it was never saved.
+    last saved. `traceparent` is the trace of the newest record that was merged. `is_new` as long as it was never
+    saved.
     """
 
     account_id: str
@@ -66,6 +76,7 @@ class Communication:
     version: int = 0
     digest: str | None = None
     origin_at: Instant | None = None
+    traceparent: str | None = None
     is_new: bool = True
 
 
@@ -145,9 +156,11 @@ def stand(communication: Communication, directory: Directory) -> Standing:
 def _route(facts: CallFacts | MessageFacts, decided: Decided, where: Place, directory: Directory) -> str | None:
     mapping = decided.mappings.get(where.line_number)
     if mapping is None:
-        mapping = directory.mapping_of(where.line_number)
-        if mapping is not None:
-            decided.mappings[where.line_number] = mapping
+        mapped = directory.mapping_of(where.line_number)
+        if mapped is not None:
+            mapping = decided.mappings[where.line_number] = mapped.inbox_id
+            if mapped.by == "fallback":
+                decided.fallen_back.append(where.line_number)
     if facts.requested is not None:
         return facts.requested.inbox_id
     if isinstance(facts, CallFacts) and facts.queued is not None:
@@ -161,10 +174,11 @@ def _after_hours(facts: CallFacts, decided: Decided, inbox_id: str, directory: D
     if inbox_id in decided.after_hours:
         return decided.after_hours[inbox_id]
     inbox = directory.inboxes.get(inbox_id)
-    if inbox is None or inbox.business_hours is None or facts.started is None:
+    if inbox is None or facts.started is None:
         return None
-    began = moment(facts.started.time)
-    closed = not is_open(inbox.business_hours, directory.zone_of(inbox), began)
+    hours, began = inbox.business_hours, moment(facts.started.time)
+    # That there were no hours is decided as well: those that are set later say nothing of this call (M3).
+    closed = None if hours is None else not is_open(hours, directory.zone_of(inbox), began)
     decided.after_hours[inbox_id] = closed
     return closed
 
@@ -204,6 +218,13 @@ def conclude(communication: Communication) -> Verdict | None:
         return None
     communication.decided.verdict = verdict
     return verdict
+
+
+def last_talks(communication: Communication, standing: Standing) -> dict[str, Instant]:
+    """Until when each user talked in this communication, of those who do so no more (R4)."""
+    if standing.call is None or standing.place is None or not isinstance(communication.facts, CallFacts):
+        return {}
+    return calls.last_talks(communication.facts, standing.place.direction, standing.call)
 
 
 def talking(communication: Communication, standing: Standing) -> list[str]:
@@ -254,7 +275,8 @@ def _describe_call(document: dict[str, Any], facts: CallFacts, call: calls.Call,
     document["unread_at"] = _written(call.unread_at)
     document["received_at"] = written(call.received_at)
     document["media"] = ()
-    if facts.voicemail:
+    # A transcript may come before its recording; what can't be listened to is not shown yet.
+    if "recording_url" in facts.voicemail:
         document["voicemail"] = {name: fact.said for name, fact in sorted(facts.voicemail.items())}
     recording = facts.recording.get("recording_url")
     document["recording_url"] = None if recording is None else recording.said
@@ -322,13 +344,21 @@ def document_of(communication: Communication) -> dict[str, Any]:
     document["kind"] = communication.kind
     document["digest"] = communication.digest
     document["origin_at"] = communication.origin_at
+    if communication.traceparent is not None:
+        document["traceparent"] = communication.traceparent
     if decided.mappings:
         document["mappings"] = decided.mappings
+    if decided.fallen_back:
+        document["fallen_back"] = decided.fallen_back
     if decided.after_hours:
         document["after_hours"] = decided.after_hours
     if decided.plan is not None:
         plan = decided.plan
         document["plan"] = {"decided_at": plan.decided_at, "command": plan.command, "left_out": plan.left_out}
+    if decided.unplanned is not None:
+        document["unplanned"] = decided.unplanned
+    if decided.waited:
+        document["waited"] = True
     if decided.verdict is not None:
         document["verdict"] = decided.verdict
     return document
@@ -340,11 +370,24 @@ def restored(account_id: str, communication_id: str, version: int, document: dic
     plan = get("plan")
     decided = Decided(
         mappings=get("mappings", {}),
+        fallen_back=get("fallen_back", []),
         after_hours=get("after_hours", {}),
         plan=None if plan is None else Plan(plan["decided_at"], plan["command"], plan["left_out"]),
+        unplanned=get("unplanned"),
+        waited=get("waited", False),
         verdict=get("verdict"),
     )
     kind = document["kind"]
     facts = calls.facts_of(document) if kind == "call" else messages.facts_of(document)
-    digest, origin_at = get("digest"), get("origin_at")
-    return Communication(account_id, communication_id, kind, facts, decided, version, digest, origin_at, is_new=False)
+    return Communication(
+        account_id,
+        communication_id,
+        kind,
+        facts,
+        decided,
+        version,
+        get("digest"),
+        get("origin_at"),
+        get("traceparent"),
+        is_new=False,
+    )

@@ -7,22 +7,28 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from contracts.directory import Account, Entity, Inbox, Line, RingLayer, Snapshot, Team, User
 from contracts.numbers import normalise
-from routing.business_hours import BusinessHours
 
 
 class InboxSettings(Inbox):
     """An inbox with what only routing needs to know of it."""
 
     ring_layers: tuple[RingLayer, ...] = ()
-    business_hours: BusinessHours | None = None
 
 
 KINDS: Mapping[Entity, type[Snapshot]] = MappingProxyType(
     {"account": Account, "user": User, "team": Team, "line": Line, "inbox": InboxSettings}
 )
+
+
+class Mapped(NamedTuple):
+    """Where a line leads, and by what: by its own mapping, or because the account has a fallback."""
+
+    inbox_id: str
+    by: Literal["line", "fallback"]
 
 
 @dataclass(frozen=True)
@@ -36,13 +42,14 @@ class Directory:
     lines: Mapping[str, Line] = field(default_factory=dict)
     inboxes: Mapping[str, InboxSettings] = field(default_factory=dict)
 
-    def mapping_of(self, line_number: str) -> str | None:
+    def mapping_of(self, line_number: str) -> Mapped | None:
         """The inbox of what comes in on a line: its mapping, else the account's fallback, else none (R1, R3)."""
         line = self.lines.get(line_number)
-        if line is not None and line.inbox_id in self.inboxes:
-            return line.inbox_id
+        mapped = None if line is None else line.inbox_id
+        if mapped is not None and mapped in self.inboxes:
+            return Mapped(mapped, "line")
         fallback = None if self.account is None else self.account.fallback_inbox_id
-        return fallback if fallback in self.inboxes else None
+        return Mapped(fallback, "fallback") if fallback is not None and fallback in self.inboxes else None
 
     def user_at(self, endpoint: str) -> str | None:
         """The user whom telephony knows by an endpoint; the active one, and the least id, where several are."""
@@ -76,11 +83,14 @@ class Directory:
 
 def directory_of(account_id: str, snapshots: Iterable[Snapshot]) -> Directory:
     """The directory that snapshots of living things make up; of two of one thing the later one counts."""
-    account: Account | None = None
-    users: dict[str, User] = {}
-    teams: dict[str, Team] = {}
-    lines: dict[str, Line] = {}
-    inboxes: dict[str, InboxSettings] = {}
+    return with_snapshots(Directory(account_id), snapshots)
+
+
+def with_snapshots(directory: Directory, snapshots: Iterable[Snapshot]) -> Directory:
+    """The same directory with these in place of what it held under their ids."""
+    account = directory.account
+    users, teams = dict(directory.users), dict(directory.teams)
+    lines, inboxes = dict(directory.lines), dict(directory.inboxes)
     for snapshot in snapshots:
         match snapshot:
             case Account():
@@ -95,7 +105,7 @@ def directory_of(account_id: str, snapshots: Iterable[Snapshot]) -> Directory:
                 inboxes[snapshot.inbox_id] = snapshot
             case _:
                 raise TypeError(f"{type(snapshot).__name__} is no part of a directory")
-    return Directory(account_id, account, users, teams, lines, inboxes)
+    return Directory(directory.account_id, account, users, teams, lines, inboxes)
 
 
 def connected_users(directory: Directory, inbox: Inbox) -> tuple[str, ...]:

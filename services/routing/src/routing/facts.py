@@ -28,23 +28,28 @@ _BEGINNINGS: Final = frozenset({CallStarted, MessageReceived, MessageSent})
 """The events that must name the contact."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def instant(moment: datetime) -> Instant:
     """An aware datetime as microseconds since 1970."""
-    return (moment - _EPOCH) // _MICROSECOND
+    since = moment - _EPOCH
+    # A division of two timedeltas says the same at three times the cost.
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
+@lru_cache(maxsize=10_000)
 def written(at: Instant) -> str:
     """Microseconds since 1970 as RFC 3339 text in UTC: what snapshots hold, at a fifth of a datetime's cost."""
     seconds, microseconds = divmod(at, 1_000_000)
-    return f"{_second(seconds)}.{microseconds:06d}Z" if microseconds else f"{_second(seconds)}Z"
+    minutes, second = divmod(seconds, 60)
+    if microseconds:
+        return f"{_minute(minutes)}:{second:02d}.{microseconds:06d}Z"
+    return f"{_minute(minutes)}:{second:02d}Z"
 
 
 @lru_cache(maxsize=20_000)
-def _second(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
+def _minute(minutes: int) -> str:
+    return (_EPOCH + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M")
 
 
 @lru_cache(maxsize=20_000)

@@ -70,6 +70,7 @@ class Content:
             time=moment(version),
             account_id=communication.account_id,
             data=_NOTHING,
+            traceparent=communication.traceparent,
             origin_at=None if communication.origin_at is None else moment(communication.origin_at),
         )
         return Ready(
@@ -85,8 +86,11 @@ def next_version(version: int, now: Instant) -> int:
     return max(version + 1, now)
 
 
-def ring_command(account_id: str, plan: Plan) -> Ready:
-    """A stored ring plan as the command that it is, the same bytes whenever it is published (R4)."""
+def ring_command(account_id: str, plan: Plan, traceparent: str | None) -> Ready:
+    """A stored ring plan as the command that it is, the same bytes whenever it is published (R4).
+
+    Only the trace differs: it is the one of whatever publishes it now.
+    """
     event = Event(
         id=plan.command["command_id"],
         source=SOURCE,
@@ -94,6 +98,8 @@ def ring_command(account_id: str, plan: Plan) -> Ready:
         time=moment(plan.decided_at),
         account_id=account_id,
         data=_NOTHING,
+        traceparent=traceparent,
+        expires_at=datetime.fromisoformat(plan.command["expires_at"]),
     )
     return Ready(
         topic=topics.TELEPHONY_COMMANDS.name,
@@ -103,7 +109,9 @@ def ring_command(account_id: str, plan: Plan) -> Ready:
     )
 
 
-def directory_record(account_id: str, entity: Entity, id: str, changed: Snapshot, changed_at: datetime) -> Ready:
+def directory_record(
+    account_id: str, entity: Entity, id: str, changed: Snapshot, changed_at: datetime, traceparent: str | None = None
+) -> Ready:
     """A directory snapshot as a record. Of an inbox, what only routing needs to know stays here."""
     data: Snapshot = changed
     if isinstance(changed, InboxSettings):
@@ -115,6 +123,7 @@ def directory_record(account_id: str, entity: Entity, id: str, changed: Snapshot
         time=changed_at,
         account_id=account_id,
         data=data,
+        traceparent=traceparent,
     )
     value, headers = encode(event)
     return Ready(topics.DIRECTORY_EVENTS.name, key_of(account_id, entity, id), value, headers)

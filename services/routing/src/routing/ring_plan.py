@@ -11,7 +11,7 @@ from contracts.commands import RingMode
 from contracts.directory import RingLayer
 from routing.facts import Instant
 
-Because = Literal["not connected", "rings is off", "busy", "away", "offline", "talking"]
+Because = Literal["not connected", "in no layer", "rings is off", "busy", "away", "offline", "talking"]
 
 Shuffle = Callable[[list[str]], list[str]]
 """Puts users in a random order; the caller brings the randomness."""
@@ -82,9 +82,14 @@ def decide(
     planned: list[PlannedLayer] = []
     heads: list[tuple[int, str]] = []
     left_out: dict[str, Because] = {}
+    if layers:
+        left_out.update(dict.fromkeys(connected, "in no layer"))
     for place, (layer, users, strangers) in enumerate(candidates(layers, connected, members)):
         left_out.update((user, "not connected") for user in strangers)
-        left_out.update((user, unavailable[user]) for user in users if user in unavailable)
+        for user in users:
+            left_out.pop(user, None)
+            if user in unavailable:
+                left_out[user] = unavailable[user]
         ordered = _ordered(layer.mode, place, [user for user in users if user not in unavailable], memory, shuffle)
         if not ordered:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from service_kit.settings import ServiceSettings
+from service_kit.settings import KafkaSettings, ServiceSettings
 
 
 class RoutingSettings(ServiceSettings):
@@ -12,4 +12,11 @@ class RoutingSettings(ServiceSettings):
 
     database_url: str = Field(validation_alias="ROUTING_DATABASE_URL")
     port: int = Field(default=8001, ge=0, le=65_535)
+    max_call_hours: float = Field(default=4, gt=0, le=168)
+
+
+class RepublishingSettings(KafkaSettings):
+    """What `routing.republishing` is told: it serves no HTTP, and needs nothing that does."""
+
+    database_url: str = Field(validation_alias="ROUTING_DATABASE_URL")
     max_call_hours: float = Field(default=4, gt=0, le=168)

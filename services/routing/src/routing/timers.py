@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from contracts.topics import TELEPHONY_EVENTS
 from routing.communications import Communication, conclude
 from routing.consumer.settling import merge_refusals, settle
 from routing.directory import Directory
-from routing.metrics import NOT_TAKEN, SERVICE, UNROUTED
+from routing.metrics import NOT_TAKEN, SERVICE, UNROUTED, LastEvents
 from routing.storage import communications as storage
+from routing.storage import directory as directory_storage
 from routing.storage.communications import Key
 from routing.storage.directory import Directories
-from service_kit import outbox
+from service_kit import input_progress, outbox
 from service_kit.clock import Clock
 from service_kit.database import Connection, Database
 from service_kit.timers import Timer
@@ -42,10 +44,17 @@ class Conclusions:
         ]
 
     async def conclude_overdue(self) -> bool:
-        """Close a batch of ghosts and of requests that nobody took. True when there may be more."""
+        """Close a batch of ghosts and of requests that nobody took. True when there may be more.
+
+        Nothing is concluded from what has not been read: what fell due after the time through which telephony's
+        events are known, on every partition, waits until they are.
+        """
         now = self._clock()
         async with self._database.transaction() as connection:
-            due = await storage.due_communications(connection, now, now - UNTOUCHED_FOR, _BATCH)
+            read_through = await input_progress.complete_through(connection, [TELEPHONY_EVENTS.name])
+            if read_through is None:
+                return False
+            due = await storage.due_communications(connection, min(now, read_through), now - UNTOUCHED_FOR, _BATCH)
             await merge_refusals(connection, due)
             verdicts = {key: conclude(communication) for key, communication in due.items()}
             known = await self._settle(connection, due)
@@ -92,6 +101,17 @@ class Conclusions:
             )
             await outbox.add(connection, settled.publish)
         return known
+
+
+def watch_systems(database: Database, last_events: LastEvents) -> Timer:
+    """A timer that keeps `telephony_last_event_age_seconds` of every system that has lines, silent ones too."""
+
+    async def look() -> bool:
+        async with database.connection() as connection:
+            last_events.expect(await directory_storage.telephony_systems(connection))
+        return False
+
+    return Timer("telephony-systems", timedelta(seconds=15), look)
 
 
 def _system_of(communication: Communication, directory: Directory) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from contracts import inbox_events, telephony
@@ -12,11 +13,11 @@ from contracts.envelope import Reason
 from contracts.inbox_events import CallRequested, MessageRequested
 from contracts.telephony import CALL_FACTS, MESSAGE_FACTS, CommandRejected, UserPresence
 from contracts.topics import INBOX_EVENTS, MAX_TELEPHONY_VALUE_BYTES, TELEPHONY_EVENTS, Topic
-from routing.communications import RING_WITHIN, Communication, KindChanged, Standing, merge, merge_request
+from routing.communications import Communication, KindChanged, Standing, merge, merge_request
 from routing.consumer.settling import merge_refusals, settle
 from routing.directory import Directory
 from routing.facts import Fact, Instant, instant
-from routing.metrics import RING_PLAN_SECONDS, SERVICE, LastEvents
+from routing.metrics import LastEvents, PlansUnderWay
 from routing.ring_plan import Presence
 from routing.storage import communications as storage
 from routing.storage.communications import Key
@@ -80,6 +81,7 @@ class Routing:
         self._clock = clock
         self._last_events = last_events
         self._max_call_hours = max_call_hours
+        self._plans = PlansUnderWay(clock)
 
     def handlers(self) -> dict[Topic, Handling]:
         """What the consumer listens to."""
@@ -102,24 +104,29 @@ class Routing:
             touched = await storage.lock_communications(connection, {*batch.communications, *commanded})
             rejected = merge_batch(batch, touched, known)
             await merge_refusals(connection, touched)
+            presences = newest_presences(batch.presences, known)
             settled = await settle(
-                connection, _with_facts(touched), self._directories, known, _origins(batch), now, self._max_call_hours
+                connection,
+                _with_facts(touched),
+                self._directories,
+                known,
+                _origins(batch),
+                now,
+                self._max_call_hours,
+                presences,
             )
             # Last of all: presence rows are locked for the shortest time.
-            await storage.save_presences(connection, newest_presences(batch.presences, known))
-        self._observe(batch, settled.standings, known, settled.planned_for)
-        return Outcome(publish=settled.publish, rejected=rejected)
+            await storage.save_presences(connection, presences)
+        self._observe(batch, settled.standings, known)
+        self._plans.decided(settled.planned)
+        return Outcome(settled.publish, rejected, [partial(self._plans.acknowledged, settled.rung)])
 
     def _observe(
         self,
         batch: Batch,
         standings: Mapping[Key, Standing],
         known: Mapping[str, Directory],
-        planned_for: Sequence[datetime],
     ) -> None:
-        saved_at = self._clock()
-        for deadline in planned_for:
-            RING_PLAN_SECONDS.labels(service=SERVICE).observe((saved_at - (deadline - RING_WITHIN)).total_seconds())
         heard: dict[tuple[str, str], datetime] = {}
         for key, received in batch.communications.items():
             place = standings[key].place if key in standings else None
@@ -142,6 +149,7 @@ def merge_batch(batch: Batch, touched: Mapping[Key, Communication], known: Mappi
                     merge_request(communication, received.event.data)
                 else:
                     merge(communication, received.event, received.appended_at, directory)
+                communication.traceparent = received.event.traceparent
             except KindChanged:
                 detail = "data: the id belongs to a communication of the other kind"
                 rejected.append(Rejected(received, Reason.KIND_CHANGED, detail))

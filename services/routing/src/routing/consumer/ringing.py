@@ -14,12 +14,20 @@ from routing import ring_plan
 from routing.communications import Communication, Plan, Standing, ring_deadline, talking
 from routing.directory import Directory, InboxSettings
 from routing.facts import Instant, instant
-from routing.ring_plan import Memory, RingPlan
+from routing.ring_plan import Memory, Presence, RingPlan
 from routing.storage import communications as storage
 from routing.storage.communications import Key
 from service_kit.database import Connection
 
 _RING_COMMANDS: Final = UUID("0a2d4b1c-8f0e-5f5d-9b0b-3a1f2c6d7e81")
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """What a batch tells that its own ring plans rest on, and that is saved after them: presence, and ended talks."""
+
+    presences: Mapping[Key, Presence] = field(default_factory=dict)
+    idle_since: Mapping[Key, Instant] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -35,11 +43,12 @@ async def plan_rings(
     touched: Mapping[Key, Communication],
     standings: Mapping[Key, Standing],
     known: Mapping[str, Directory],
+    unsaved: Unsaved,
     now: datetime,
-) -> list[datetime]:
+) -> dict[Key, datetime]:
     """Decide the ring plans of the fresh calls of a batch, in the order in which they reached us (R4).
 
-    Gives the deadline of each plan that was decided now.
+    Gives the deadline of each plan that was decided now. Why a ringing call gets none is noted with it.
     """
     waiting = sorted(_waiting(touched, standings, known, now), key=lambda one: (one.deadline, one.key))
     by_inbox: dict[tuple[str, str], list[_Waiting]] = {}
@@ -54,12 +63,12 @@ async def plan_rings(
         here = {key: one for key, one in touched.items() if key[0] == account_id}
         busy = await storage.talking_users(connection, account_id, [key[1] for key in here])
         busy.update(user_id for key, one in here.items() for user_id in talking(one, standings[key]))
-        ringer = await Ringer.at(connection, directory, inbox, frozenset(busy))
+        ringer = await Ringer.at(connection, directory, inbox, frozenset(busy), unsaved)
         for one in calls:
             closed = bool(standings[one.key].after_hours)
             touched[one.key].decided.plan = ringer.plan(one.key, now, one.deadline, one.system, is_open=not closed)
         await ringer.remember(connection)
-    return [one.deadline for one in waiting if touched[one.key].decided.plan is not None]
+    return {one.key: one.deadline for one in waiting if touched[one.key].decided.plan is not None}
 
 
 def _waiting(
@@ -73,13 +82,16 @@ def _waiting(
         if communication.decided.plan is not None or standing.place is None or standing.inbox_id is None:
             continue
         deadline = ring_deadline(communication, standing)
-        if deadline is None or deadline <= now:
+        if deadline is None:
             continue
         line = known[key[0]].lines.get(standing.place.line_number)
-        if line is None:
-            yield _Waiting(deadline, key, standing.inbox_id, "default")
-        elif not line.rings_itself:
-            yield _Waiting(deadline, key, standing.inbox_id, line.telephony_system)
+        if line is not None and line.rings_itself:
+            communication.decided.unplanned = "rings_itself"
+        elif deadline <= now:
+            communication.decided.unplanned = "late"
+        else:
+            system = "default" if line is None else line.telephony_system
+            yield _Waiting(deadline, key, standing.inbox_id, system)
 
 
 @dataclass(slots=True)
@@ -100,12 +112,19 @@ class Ringer:
         directory: Directory,
         inbox: InboxSettings,
         talking_users: frozenset[str],
+        unsaved: Unsaved | None = None,
         *,
         looking_only: bool = False,
     ) -> Ringer:
         """Load what a plan rests on; the memory of round robin is locked unless this is only a look."""
         users = [directory.users[user_id] for user_id in inbox.connected if user_id in directory.users]
-        presence = await storage.presences(connection, directory.account_id, inbox.connected)
+        told_now = unsaved or Unsaved()
+        saved = await storage.presences(connection, directory.account_id, inbox.connected)
+        presence = {user_id: one.status for user_id, one in saved.items()}
+        for user_id in inbox.connected:
+            told = told_now.presences.get((directory.account_id, user_id))
+            if told is not None and told.beats(saved.get(user_id)):
+                presence[user_id] = told.status
         unavailable = ring_plan.availability(((user.user_id, user.rings) for user in users), presence, talking_users)
         heads: dict[tuple[int, str], Instant] = {}
         if any(layer.mode == "round_robin" for layer in inbox.ring_layers):
@@ -115,9 +134,13 @@ class Ringer:
                 heads = await storage.lock_ring_heads(
                     connection, directory.account_id, inbox.inbox_id, _taking_turns(directory, inbox)
                 )
-        idle_since: Mapping[str, Instant] = {}
+        idle_since: dict[str, Instant] = {}
         if any(layer.mode == "longest_idle" for layer in inbox.ring_layers):
             idle_since = await storage.talks(connection, directory.account_id, inbox.connected)
+            for user_id in inbox.connected:
+                ended = told_now.idle_since.get((directory.account_id, user_id))
+                if ended is not None:
+                    idle_since[user_id] = max(ended, idle_since.get(user_id, ended))
         return cls(directory, inbox, unavailable, heads, idle_since)
 
     def decide(self, chance: random.Random, *, is_open: bool) -> RingPlan:

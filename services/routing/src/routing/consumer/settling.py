@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from routing.calls import CallFacts
-from routing.communications import Communication, Standing, due_at, ring_deadline, stand, talking
-from routing.consumer.ringing import plan_rings
+from routing.communications import Communication, Standing, due_at, last_talks, ring_deadline, stand, talking
+from routing.consumer.ringing import Unsaved, plan_rings
 from routing.directory import Directory
 from routing.facts import Instant, instant
 from routing.publication import Content, Ready, next_version, ring_command
+from routing.ring_plan import Presence
 from routing.storage import communications as storage
 from routing.storage.communications import Key, Saving
 from routing.storage.directory import Directories
@@ -21,11 +21,13 @@ from service_kit.publishing import Outgoing
 
 @dataclass(slots=True)
 class Settled:
-    """What became of a batch: the records to publish, and how long after its append each new plan was decided."""
+    """What became of a batch: the records to publish, the deadlines of the plans that were decided now, and the
+    calls whose ring command is among the records."""
 
     publish: list[Outgoing] = field(default_factory=list)
     standings: dict[Key, Standing] = field(default_factory=dict)
-    planned_for: list[datetime] = field(default_factory=list)
+    planned: dict[Key, datetime] = field(default_factory=dict)
+    rung: list[Key] = field(default_factory=list)
 
 
 async def settle(
@@ -36,10 +38,12 @@ async def settle(
     origins: Mapping[Key, Instant],
     now: datetime,
     max_call_hours: float,
+    presences: Mapping[Key, Presence] | None = None,
 ) -> Settled:
     """Decide and save locked communications, and give the current snapshot of every routed one.
 
-    `known` are the directories of their accounts, `origins` the append times of what brought the change about.
+    `known` are the directories of their accounts, `origins` the append times of what brought the change about,
+    `presences` what the same batch tells of users and is not saved yet.
     A version grows only where the content did; what is unrouted or still waits for facts is saved unpublished.
     """
     settled = Settled()
@@ -51,10 +55,11 @@ async def settle(
         changed = {account_id for account_id in unrouted if still[account_id] is not known[account_id]}
         known = {**known, **still}
         standings.update({key: stand(one, known[key[0]]) for key, one in touched.items() if key[0] in changed})
-    settled.planned_for = await plan_rings(connection, touched, standings, known, now)
+    idle_since = _idle_since(touched, standings)
+    unsaved = Unsaved(presences or {}, idle_since)
+    settled.planned = await plan_rings(connection, touched, standings, known, unsaved, now)
     version = instant(now)
     savings: list[Saving] = []
-    idle_since: dict[Key, Instant] = {}
     for key, communication in touched.items():
         standing = standings[key]
         if standing.inbox_id is not None:
@@ -63,11 +68,15 @@ async def settle(
                 communication.digest = content.digest
                 communication.version = next_version(communication.version, version)
                 communication.origin_at = origins.get(key)
-            ready = content.records(communication) + _ring_command(communication, standing, now)
+            ready = content.records(communication)
+            if (command := _ring_command(communication, standing, now)) is not None:
+                ready.append(command)
+                settled.rung.append(key)
             settled.publish.extend(Outgoing(*record) for record in ready)
+        elif standing.place is not None:
+            communication.decided.waited = True
         busy = talking(communication, standing)
         savings.append(Saving(communication, standing, due_at(communication, standing, max_call_hours), busy))
-        _note_talks(communication, standing, idle_since)
     await storage.save_communications(connection, savings, now)
     await storage.save_talks(connection, idle_since)
     return settled
@@ -85,20 +94,21 @@ async def merge_refusals(connection: Connection, locked: Mapping[Key, Communicat
             asked[command].refused = refusal
 
 
-def _ring_command(communication: Communication, standing: Standing, now: datetime) -> list[Ready]:
+def _ring_command(communication: Communication, standing: Standing, now: datetime) -> Ready | None:
     plan = communication.decided.plan
     deadline = None if plan is None else ring_deadline(communication, standing)
     if plan is None or deadline is None or deadline <= now:
-        return []
-    return [ring_command(communication.account_id, plan)]
+        return None
+    # The event that calls for it now may be another than the one that the plan was made for.
+    if datetime.fromisoformat(plan.command["expires_at"]) <= now:
+        return None
+    return ring_command(communication.account_id, plan, communication.traceparent)
 
 
-def _note_talks(communication: Communication, standing: Standing, idle_since: dict[Key, Instant]) -> None:
-    call, facts = standing.call, communication.facts
-    if call is None or call.ended_at is None or not isinstance(facts, CallFacts):
-        return
-    for participant in facts.participants.values():
-        if participant.user_id is not None and participant.answered_at is not None:
-            key = (communication.account_id, participant.user_id)
-            until = min(call.ended_at, participant.left_at or call.ended_at)
-            idle_since[key] = max(until, idle_since.get(key, until))
+def _idle_since(touched: Mapping[Key, Communication], standings: Mapping[Key, Standing]) -> dict[Key, Instant]:
+    idle_since: dict[Key, Instant] = {}
+    for key, communication in touched.items():
+        for user_id, ended in last_talks(communication, standings[key]).items():
+            of_user = (key[0], user_id)
+            idle_since[of_user] = max(ended, idle_since.get(of_user, ended))
+    return idle_since

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from contracts.business_hours import WEEKDAYS, BusinessHours, Span
 from contracts.commands import RingMode
 from contracts.directory import Account, Agents, Line, RingLayer, Role, Team, User
 from contracts.fields import ClientId, Reference
-from routing.business_hours import WEEKDAYS, BusinessHours, Span
 from routing.directory import InboxSettings
 
 _EMAIL: Final = re.compile(r"[^@\s<>()\[\],;:\"\\]{1,64}@[^@\s<>()\[\],;:\"\\]{1,190}")
@@ -302,24 +302,12 @@ class UnroutedLine(BaseModel):
     newest_at: datetime | None
 
 
-class AuditEntry(BaseModel):
-    """One administrative change."""
-
-    id: str
-    at: datetime
-    by: str
-    action: Literal["created", "changed", "deleted"]
-    entity: str
-    entity_id: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-
-
 class WhyLine(BaseModel):
-    """One fact or decision, in plain words."""
+    """One fact or decision, in plain words; a decision names the behaviour that it follows, such as `R2`."""
 
     at: datetime | None
     what: str
+    rule: str | None = None
 
 
 class Why(BaseModel):

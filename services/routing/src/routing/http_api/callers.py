@@ -49,6 +49,11 @@ async def viewer_of(connection: Connection, caller: Caller) -> Viewer:
     return Viewer(caller, person_of(caller.account_id, user, account))
 
 
+async def administers(connection: Connection, caller: Caller) -> bool:
+    """Whether somebody may change the directory; 403 for an unknown or inactive person."""
+    return (await viewer_of(connection, caller)).administers
+
+
 def tie_of(inbox: InboxSettings, user_id: str) -> Literal["personal", "connected", "watching"] | None:
     """How a user is tied to an inbox; who works and watches it is connected (I1)."""
     if user_id in inbox.connected:

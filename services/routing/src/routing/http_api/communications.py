@@ -1,4 +1,4 @@
-"""What waits for a mapping, what made a communication what it is, and who changed what."""
+"""What waits for a mapping, and what made a communication what it is."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from routing import why
 from routing.communications import stand
 from routing.facts import moment
-from routing.http_api.bodies import AuditEntry, UnroutedLine, Why, WhyLine
+from routing.http_api.bodies import UnroutedLine, Why, WhyLine
 from routing.http_api.callers import Doors, Viewer, tie_of
 from routing.http_api.paging import page_of, position
 from routing.storage import communications as storage
@@ -18,7 +18,7 @@ from service_kit.http import Page, PageCursor, PageLimit, not_found
 
 
 def router(database: Database, directories: Directories, before: Doors) -> APIRouter:
-    """Endpoints about communications, and the record of changes."""
+    """Endpoints about communications."""
     some = APIRouter(prefix="/v1")
     anybody = Annotated[Viewer, Depends(before.viewing)]
     admin = Annotated[Viewer, Depends(before.administering)]
@@ -54,16 +54,9 @@ def router(database: Database, directories: Directories, before: Doors) -> APIRo
             status=None if shown is None else shown.status,
             inbox_id=inbox_id,
             because=[
-                WhyLine(at=None if line.at is None else moment(line.at), what=line.what)
-                for line in why.explain(communication, standing, inbox_id)
+                WhyLine(at=None if line.at is None else moment(line.at), what=line.what, rule=line.rule)
+                for line in why.explain(communication, standing, inbox_id, known)
             ],
         )
-
-    @some.get("/audit", tags=["directory"])
-    async def audit(viewer: admin, limit: PageLimit = 50, cursor: PageCursor = None) -> Page[AuditEntry]:
-        """Every administrative change, newest first: who, when, what, before, after (A6)."""
-        async with database.connection() as connection:
-            rows = await directory_storage.audit(connection, viewer.account_id, position(cursor) or None, limit + 1)
-        return page_of([AuditEntry(**row) for row in rows], limit, lambda entry: entry.id)
 
     return some

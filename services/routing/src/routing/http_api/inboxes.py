@@ -1,7 +1,7 @@
 """The account's inboxes: their settings, who is tied to them, and who would ring."""
 
 import random
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime
@@ -22,8 +22,8 @@ from routing.http_api.bodies import (
     WatchingMember,
 )
 from routing.http_api.callers import Doors, Viewer, visible_inbox
-from routing.http_api.changing import Administration
-from routing.http_api.paging import page_of, position
+from routing.http_api.changing import Administration, OnlyIf
+from routing.http_api.paging import SearchText, page_of, position
 from routing.http_api.people import client_id
 from routing.storage import communications as communications_storage
 from routing.storage import directory as storage
@@ -31,6 +31,7 @@ from routing.storage.directory import Directories
 from service_kit.clock import Clock
 from service_kit.database import Database
 from service_kit.http import Page, PageCursor, PageLimit, not_found
+from service_kit.preconditions import Preconditions, entity_tag
 
 
 def router(
@@ -40,40 +41,56 @@ def router(
     inboxes = APIRouter(prefix="/v1/inboxes", tags=["directory"])
     anybody = Annotated[Viewer, Depends(before.viewing)]
     admin = Annotated[Viewer, Depends(before.administering_inbox)]
+    stated = Annotated[Preconditions, Depends()]
 
     @inboxes.get("")
-    async def every(viewer: anybody, limit: PageLimit = 50, cursor: PageCursor = None) -> Page[InboxView]:
-        """The account's inboxes; for an agent those that he is tied to."""
-        after = position(cursor)
+    async def every(
+        viewer: anybody,
+        q: SearchText = None,
+        kind: Literal["connected", "personal"] | None = None,
+        limit: PageLimit = 50,
+        cursor: PageCursor = None,
+    ) -> Page[InboxView]:
+        """The account's inboxes, for an agent those that he is tied to; `q` is a part of a name or id."""
         async with database.connection() as connection:
-            if viewer.administers:
-                found = [
-                    inbox
-                    for inbox in await storage.records(connection, viewer.account_id, "inbox", after, limit + 1)
-                    if isinstance(inbox, InboxSettings)
-                ]
-            else:
+            among = None
+            if not viewer.administers:
                 tied = await storage.inboxes_of(connection, viewer.account_id, viewer.known_person().user_id)
-                found = [inbox for inbox in tied if inbox.inbox_id > after][: limit + 1]
-        return page_of([_view(inbox) for inbox in found], limit, lambda view: view.inbox_id)
+                among = [inbox.inbox_id for inbox in tied]
+            only = storage.Only({"kind": kind}, q, among=among)
+            found = await storage.records(connection, viewer.account_id, "inbox", position(cursor), limit + 1, only)
+        views = [_view(inbox) for inbox in found if isinstance(inbox, InboxSettings)]
+        return page_of(views, limit, lambda view: view.inbox_id)
 
     @inboxes.get("/{inbox_id}")
-    async def one(viewer: anybody, inbox_id: str) -> InboxView:
+    async def one(viewer: anybody, inbox_id: str, seen: stated, response: Response) -> InboxView:
         """One inbox."""
         async with database.connection() as connection:
-            return _view(await visible_inbox(connection, viewer, inbox_id))
+            view = _view(await visible_inbox(connection, viewer, inbox_id))
+        seen.show(response, entity_tag(view.version))
+        return view
 
     @inboxes.put("/{inbox_id}")
-    async def put(viewer: admin, inbox_id: str, body: InboxBody) -> InboxView:
+    async def put(viewer: admin, inbox_id: str, body: InboxBody, seen: stated, response: Response) -> InboxView:
         """Create or replace an inbox."""
         snapshot = body.snapshot(client_id("inbox_id", inbox_id))
-        after = await administration.apply(viewer, lambda held: deciding.put_inbox(held, snapshot))
-        return _view(after.inboxes[inbox_id])
+        after = await administration.apply(
+            viewer,
+            lambda held: deciding.put_inbox(held, snapshot),
+            OnlyIf(seen, lambda held: held.inboxes.get(inbox_id)),
+        )
+        view = _view(after.inboxes[inbox_id])
+        response.headers["ETag"] = entity_tag(view.version)
+        return view
 
     @inboxes.delete("/{inbox_id}", status_code=204)
-    async def delete(viewer: admin, inbox_id: str) -> Response:
+    async def delete(viewer: admin, inbox_id: str, seen: stated) -> Response:
         """Delete an inbox; 409 while it is the fallback or has lines (R7)."""
-        await administration.apply(viewer, lambda held: deciding.delete_inbox(_having(held, inbox_id), inbox_id))
+        await administration.apply(
+            viewer,
+            lambda held: deciding.delete_inbox(_having(held, inbox_id), inbox_id),
+            OnlyIf(seen, lambda held: held.inboxes.get(inbox_id)),
+        )
         return Response(status_code=204)
 
     @inboxes.get("/{inbox_id}/members")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from fastapi import Query
 
 from service_kit.http import Page, decode_cursor, encode_cursor, invalid
 
 T = TypeVar("T")
+
+SearchText = Annotated[str | None, Query(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
+"""A part of what is looked for, in any case of letters."""
 
 
 def position(cursor: str | None) -> str:

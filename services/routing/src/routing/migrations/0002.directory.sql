@@ -15,16 +15,3 @@ CREATE TABLE directory_records (
     changed_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, entity, id)
 );
-
-CREATE TABLE audit (
-    account_id text COLLATE "C" NOT NULL,
-    id text COLLATE "C" NOT NULL,
-    at timestamptz NOT NULL,
-    by text NOT NULL,
-    action text NOT NULL,
-    entity text NOT NULL,
-    entity_id text NOT NULL,
-    before jsonb,
-    after jsonb,
-    PRIMARY KEY (account_id, id)
-);

@@ -136,9 +136,9 @@ def _row(saving: Saving) -> tuple[Any, ...]:
 
 
 async def due_communications(
-    connection: Connection, now: datetime, untouched_since: datetime, limit: int
+    connection: Connection, through: datetime, untouched_since: datetime, limit: int
 ) -> dict[Key, Communication]:
-    """Lock some communications that a timer has to conclude (M4), skipping what others hold.
+    """Lock some communications that fell due by `through` (M4), skipping what others hold.
 
     A ghost must have been left alone since `untouched_since`; a request that nobody took (it still has its
     `command_id`) only has to be over.
@@ -151,7 +151,7 @@ async def due_communications(
         ORDER BY due_at LIMIT $3
         FOR UPDATE SKIP LOCKED
         """,
-        now,
+        through,
         untouched_since,
         limit,
     )
@@ -194,6 +194,9 @@ async def advance_reroute(connection: Connection, account_id: str, line_number: 
 
 async def ask_for_reroute(connection: Connection, account_id: str, line_numbers: Iterable[str]) -> None:
     """Have the timer decide the unrouted communications of these lines again ('' for a whole account)."""
+    numbers = list(line_numbers)
+    if not numbers:
+        return
     await connection.execute(
         """
         INSERT INTO reroutes (account_id, line_number)
@@ -201,7 +204,7 @@ async def ask_for_reroute(connection: Connection, account_id: str, line_numbers:
         ON CONFLICT (account_id, line_number) DO UPDATE SET done_through = ''
         """,
         account_id,
-        list(line_numbers),
+        numbers,
     )
 
 
@@ -301,14 +304,14 @@ async def save_presences(connection: Connection, presences: Mapping[Key, Presenc
     )
 
 
-async def presences(connection: Connection, account_id: str, user_ids: Iterable[str]) -> dict[str, str]:
+async def presences(connection: Connection, account_id: str, user_ids: Iterable[str]) -> dict[str, Presence]:
     """The presence of those users of whom one was ever told."""
     rows = await connection.fetch(
-        "SELECT user_id, status FROM presences WHERE account_id = $1 AND user_id = ANY($2::text[])",
+        "SELECT user_id, status, time, event_id FROM presences WHERE account_id = $1 AND user_id = ANY($2::text[])",
         account_id,
         list(user_ids),
     )
-    return {row["user_id"]: row["status"] for row in rows}
+    return {row["user_id"]: Presence(row["status"], row["time"], row["event_id"]) for row in rows}
 
 
 async def talking_users(connection: Connection, account_id: str, but: Iterable[str]) -> set[str]:
@@ -468,3 +471,52 @@ async def requested_by(connection: Connection, commands: Iterable[Key]) -> list[
         [command for _, command in keys],
     )
     return [(row["account_id"], row["communication_id"]) for row in rows]
+
+
+async def next_account(connection: Connection, after: str) -> str | None:
+    """The first account beyond `after` of which any communication is kept."""
+    account_id: str | None = await connection.fetchval(
+        "SELECT min(account_id) FROM communications WHERE account_id > $1", after
+    )
+    return account_id
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Some of an account's communications, by id: the `routed` ones that were asked for, and how many wait unrouted.
+
+    `last` is the last id that was looked at, None where there was none; `goes_on`: there may be more beyond it.
+    """
+
+    routed: list[Communication]
+    unrouted: int
+    last: str | None
+    goes_on: bool
+
+
+async def stretch_of(connection: Connection, account_id: str, after: str, since: Instant, limit: int) -> Stretch:
+    """Look at `limit` communications of an account by id beyond `after`, and load the routed ones, unlocked.
+
+    Only those whose content changed at `since` or later: their versions are times. So many are looked at, and not
+    found: however few they are, no statement reads the whole table.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT account_id, communication_id, version,
+            CASE WHEN inbox_id IS NOT NULL AND version >= $3 THEN document END AS document,
+            inbox_id IS NULL AND unrouted_line IS NOT NULL AS is_unrouted
+        FROM communications
+        WHERE account_id = $1 AND communication_id > $2
+        ORDER BY communication_id LIMIT $4
+        """,
+        account_id,
+        after,
+        since,
+        limit,
+    )
+    return Stretch(
+        [_communication(row) for row in rows if row["document"] is not None],
+        sum(row["is_unrouted"] for row in rows),
+        rows[-1]["communication_id"] if rows else None,
+        len(rows) == limit,
+    )
