@@ -8,6 +8,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from inbox_state.http_api import router
+from inbox_state.http_api.broadcast import Broadcast
 from inbox_state.settings import InboxStateSettings
 from service_kit.clock import new_id, utc_now
 from service_kit.database import Database
@@ -44,7 +45,7 @@ async def office(database: FreshDatabase, state_database: Database) -> Office:
         clock=utc_now,
         database=state_database,
         publisher=Publisher(settings, client_id="inbox_state"),
-        routers=[router(state_database, clock, new_id)],
+        routers=[router(state_database, clock, new_id, Broadcast(state_database))],
     )
     opened = Office(state_database, clock, service.app)
     await opened.learn(*the_office())

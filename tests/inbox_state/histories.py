@@ -27,6 +27,7 @@ def a_history(draw: st.DrawFn, id: str) -> list[CommunicationChanged]:
             "direction": direction,
             "inbox_id": draw(st.sampled_from(["sales", "sales", "support"])),
             "line_number": SALES_LINE,
+            "contact_name": draw(st.sampled_from([None, None, "Clara", "WIRELESS CALLER"])),
             "contact_number": draw(st.sampled_from([CUSTOMER, CUSTOMER, NEIGHBOUR, "anonymous"])),
             "requested_at": requested_at,
             "started_at": requested_at or at(draw(minutes)),

@@ -18,7 +18,7 @@ from contracts.envelope import Event, decode
 from contracts.inbox_events import THREAD_CHANGED, ThreadChanged
 from contracts.topics import COMMUNICATION_EVENTS
 from inbox_state.consumer import handlers
-from inbox_state.keeping import count_and_save
+from inbox_state.keeping import mark_and_save
 from inbox_state.read_state import auto_read, marked_read, marked_unread
 from inbox_state.storage import lists
 from inbox_state.storage import threads as storage
@@ -33,8 +33,8 @@ from tests.inbox_state.words import (
     a_reply,
     a_text,
     at,
+    consumed,
     newer,
-    received,
     the_office,
 )
 
@@ -74,7 +74,12 @@ async def shown(office: Office, account_id: str) -> dict[str, Figures]:
         assert thread.latest_id is not None
         assert thread.last_activity_at is not None
         figures[thread.thread_id] = Figures(
-            ids, thread.active_calls, thread.latest_id, thread.last_activity_at, thread.send_failed
+            ids,
+            thread.active_calls,
+            thread.latest_id,
+            thread.last_activity_at,
+            thread.send_failed,
+            thread.contact_name,
         )
     return figures
 
@@ -110,18 +115,18 @@ async def act(office: Office, data: st.DataObject, plain: PlainInbox, now: Any) 
         assert position is not None
         match deed:
             case "read all":
-                thread.state = marked_read(thread.state, thread.newest_attention)
+                marked = marked_read(thread.state, thread.newest_attention)
                 plain.read(key[1], None)
             case "read through":
-                thread.state = marked_read(thread.state, position)
+                marked = marked_read(thread.state, position)
                 plain.read(key[1], place_of(one))
             case "unread":
-                thread.state = marked_unread(thread.state, position, now)
+                marked = marked_unread(thread.state, position, now)
                 plain.unread(key[1], place_of(one), now)
             case "auto":
-                thread.state = auto_read(thread.state, through)
+                marked = auto_read(thread.state, through)
                 plain.auto(key[1], through)
-        await count_and_save(connection, [thread], now)
+        await mark_and_save(connection, [thread], lambda _thread: marked, now)
 
 
 async def test_an_old_version_after_a_new_one_changes_nothing_but_is_published(office: Office) -> None:
@@ -185,7 +190,7 @@ async def test_two_replicas_that_open_one_new_thread_at_once_lose_nothing(office
     for number in range(10):
         contact = f"+1555019{number:04}"
         halves = [
-            [received(a_text(f"{number}-{half}-{n}", n, contact_number=contact)) for n in range(20)]
+            [consumed(a_text(f"{number}-{half}-{n}", n, contact_number=contact)) for n in range(20)]
             for half in range(2)
         ]
         await asyncio.gather(*(handle(half) for half in halves))
@@ -199,14 +204,14 @@ async def test_two_replicas_with_the_same_new_communication_in_two_threads_agree
     for number in range(10):
         text = a_text(f"m{number}", number)
         moved = newer(text, inbox_id="support")
-        await asyncio.gather(handle([received(text)]), handle([received(moved)]))
+        await asyncio.gather(handle([consumed(text)]), handle([consumed(moved)]))
     assert (await office.unread("anna"), await office.unread("sue", "support")) == (0, 10)
 
 
 async def test_a_refused_record_leaves_nothing_behind(office: Office) -> None:
     handle = handlers(office.database, office.clock)[COMMUNICATION_EVENTS].handle
     with pytest.raises(asyncpg.DataError) as refused:
-        await handle([received(a_text("m1", 1)), received(a_text("m2", 1, version=2**70))])
+        await handle([consumed(a_text("m1", 1)), consumed(a_text("m2", 1, version=2**70))])
     assert refuses_data(refused.value)
     assert await office.threads() == []
 
@@ -218,6 +223,6 @@ async def test_latency_is_measured_from_the_broker_and_a_replay_is_left_out(offi
 
     handle = handlers(office.database, office.clock)[COMMUNICATION_EVENTS].handle
     before = measured()
-    await handle([received(a_text("m1", 1), origin_at=office.clock.now - timedelta(seconds=1))])
-    await handle([received(a_text("m2", 1), origin_at=office.clock.now - timedelta(hours=2))])
+    await handle([consumed(a_text("m1", 1), origin_at=office.clock.now - timedelta(seconds=1))])
+    await handle([consumed(a_text("m2", 1), origin_at=office.clock.now - timedelta(hours=2))])
     assert measured() == before + 1

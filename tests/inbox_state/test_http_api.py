@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from contracts.directory import Account
+from contracts.topics import INBOX_EVENTS, TELEPHONY_COMMANDS
+from service_kit.outbox import Relay
+from service_kit.publishing import Publisher
 from tests.inbox_state.words import (
     CUSTOMER,
     NEIGHBOUR,
@@ -24,6 +29,7 @@ from tests.inbox_state.words import (
     newer,
     the_sales_inbox,
 )
+from tests.support import FreshTopics
 
 
 async def pages(office: Office, path: str, **query: Any) -> list[dict[str, Any]]:
@@ -189,6 +195,32 @@ async def test_a_request_leaves_a_fact_a_command_and_the_thread_in_the_outbox(of
     assert b'"sip:1001@pbx"' in rows[4]["value"]
 
 
+async def test_a_call_that_waited_for_the_broker_until_it_expired_is_placed_no_more(
+    office: Office, kafka: FreshTopics
+) -> None:
+    asked = office.as_("anna")
+    sent = await asked.post("/v1/inboxes/sales/messages", json={"to": CUSTOMER, "body": "Hi"})
+    called = await asked.post("/v1/inboxes/sales/calls", json={"to": CUSTOMER})
+    assert (sent.status_code, called.status_code) == (202, 202)
+    publisher = Publisher(kafka.settings, client_id="tests")
+    await publisher.open()
+    try:
+        # The broker is back after five minutes: a call is worth one, a text ten.
+        back_at = office.clock() + timedelta(minutes=5)
+        await Relay(office.database, publisher, service="inbox_state", clock=lambda: back_at).relay_batch()
+    finally:
+        await publisher.close()
+    (command,) = await kafka.records(TELEPHONY_COMMANDS, at_least=1)
+    headers = dict(command.headers)
+    assert headers["ce_type"] == b"telephony.send_message.v1"
+    # What the header says is what the command says: telephony systems look at either.
+    expires_at = datetime.fromisoformat(orjson.loads(command.value)["expires_at"])
+    assert datetime.fromisoformat(headers["ce_expirytime"].decode()) == expires_at
+    # Routing hears of both, or it could not show the call as failed.
+    facts = [dict(record.headers)["ce_type"] for record in await kafka.records(INBOX_EVENTS, at_least=4)]
+    assert {b"inbox.message.requested.v1", b"inbox.call.requested.v1"} < set(facts)
+
+
 async def test_the_same_idempotency_key_changes_nothing_and_answers_the_same(office: Office) -> None:
     key = {"Idempotency-Key": "once"}
     anna = office.as_("anna")
@@ -199,6 +231,23 @@ async def test_the_same_idempotency_key_changes_nothing_and_answers_the_same(off
     assert (first.status_code, second.status_code, second.json()) == (202, 202, first.json())
     assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
     assert len(await office.threads(view="unthreaded")) == 1
+
+
+async def test_an_idempotency_key_holds_for_seven_days(office: Office) -> None:
+    async def sent() -> str:
+        body = {"to": CUSTOMER, "body": "Hi"}
+        answer = await office.as_("anna").post(
+            "/v1/inboxes/sales/messages", json=body, headers={"Idempotency-Key": "once"}
+        )
+        return str(answer.json()["communication_id"])
+
+    first = await sent()
+    office.clock.now += timedelta(days=7)
+    await office.tick()
+    assert await sent() == first
+    office.clock.now += timedelta(seconds=1)
+    await office.tick()
+    assert await sent() != first
 
 
 @pytest.mark.parametrize(
@@ -301,6 +350,38 @@ async def test_a_name_that_somebody_gave_shows_in_every_row(office: Office) -> N
     assert (thread["contact_name"], thread["latest"]["contact_name"]) == ("Clara", "Clara")
     assert (await office.as_("wilma").put(f"/v1/contacts/{CUSTOMER}", json={"name": "X"})).status_code == 403
     assert (await office.as_("anna").put("/v1/contacts/anonymous", json={"name": "X"})).status_code == 422
+
+
+async def test_a_reply_without_a_name_does_not_hide_the_contacts(office: Office) -> None:
+    await office.deliver(a_text("m1", 1, contact_name="Clara"), a_text("m2", 2, contact_name="Clara Klein"))
+    await office.deliver(a_reply("m3", 3), a_missed_call("c1", 4))
+    thread = await office.the_thread()
+    assert (thread["contact_name"], thread["latest"].get("contact_name")) == ("Clara Klein", None)
+    await office.deliver(a_text("m2", 2, contact_name=None, version=2))
+    assert (await office.the_thread())["contact_name"] == "Clara"
+    await office.deliver(a_text("m1", 1, inbox_id="annas", contact_name="Clara", version=2))
+    assert (await office.the_thread())["contact_name"] is None
+
+
+async def test_a_manual_unread_between_two_deliveries_gives_what_one_after_both_gives(office: Office) -> None:
+    async def so_much_is_unread(contact: str, reply_is_late: bool) -> list[str]:
+        def of(kind: str) -> str:
+            return f"{kind}-{contact[-1]}"
+
+        reply = a_reply(of("reply"), 3, contact_number=contact)
+        await office.deliver(*(a_text(of(f"m{n}"), n, contact_number=contact) for n in (1, 2, 5)))
+        if not reply_is_late:
+            await office.deliver(reply)
+        rows = await office.threads()
+        (thread_id,) = [row["thread_id"] for row in rows if row["contact_number"] == contact]
+        office.clock.now = at(10)
+        await office.as_("anna").post(f"/v1/threads/{thread_id}/unread", json={"from": of("m2")})
+        await office.deliver(reply)
+        shown = await office.threads(view="unthreaded", unread=True, q=contact)
+        return [row["communication_id"][:2] for row in shown]
+
+    early, late = await so_much_is_unread(CUSTOMER, False), await so_much_is_unread(NEIGHBOUR, True)
+    assert early == late == ["m5", "m2"]
 
 
 async def test_a_reply_that_fails_flags_the_thread_until_one_succeeds(office: Office) -> None:

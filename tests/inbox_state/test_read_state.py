@@ -17,6 +17,7 @@ from inbox_state.read_state import (
     ManualOnly,
     Position,
     ReadState,
+    UnreadMark,
     activity_in,
     auto_read,
     is_unread,
@@ -25,6 +26,8 @@ from inbox_state.read_state import (
     marked_read,
     marked_unread,
     position_of,
+    reads_through,
+    unread_since,
 )
 from tests.inbox_state.words import (
     a_missed_call,
@@ -103,12 +106,33 @@ def test_a_manual_unread_never_raises_the_mark() -> None:
     assert state.read_through == BEGINNING
 
 
-def test_two_manual_unreads_cover_what_either_covers_while_nobody_has_read() -> None:
+def test_of_two_manual_unreads_each_counts_from_its_own_time() -> None:
     read = marked_read(ReadState(), arrived(9).position)
     both = marked_unread(marked_unread(read, arrived(3).position, at(10)), arrived(5).position, at(11))
-    assert both.marked_unread_from == arrived(3).position
-    read_between = marked_read(marked_unread(read, arrived(3).position, at(10)), arrived(9).position)
-    assert marked_unread(read_between, arrived(5).position, at(11)).marked_unread_from == arrived(5).position
+    assert [unread_since(arrived(minutes), both) for minutes in (2, 3, 4, 5)] == [at(2), at(10), at(10), at(11)]
+
+
+def test_a_manual_unread_from_further_up_takes_the_place_of_one_below() -> None:
+    both = marked_unread(marked_unread(ReadState(), arrived(5).position, at(10)), arrived(3).position, at(11))
+    assert both.unread_marks == (UnreadMark(at(11), arrived(3).position),)
+
+
+def test_what_was_done_before_a_manual_unread_reads_up_to_where_it_begins() -> None:
+    state = marked_unread(marked_unread(ReadState(), arrived(3).position, at(10)), arrived(5).position, at(20))
+    newest = arrived(9).position
+    assert reads_through(newest, at(9), state) == just_before(arrived(3).position)
+    assert reads_through(newest, at(10), state) == just_before(arrived(5).position)
+    assert reads_through(newest, at(20), state) == newest
+    assert reads_through(arrived(1).position, at(9), state) == arrived(1).position
+
+
+def test_many_manual_unreads_are_kept_as_few_that_cover_no_less() -> None:
+    state = marked_read(ReadState(), arrived(99).position)
+    for minutes in range(50):
+        state = marked_unread(state, arrived(minutes).position, at(100 + minutes))
+    assert len(state.unread_marks) == 8
+    assert reads_through(arrived(99).position, at(0), state) == just_before(arrived(0).position)
+    assert unread_since(arrived(49), state) == at(149)
 
 
 def test_auto_read_takes_what_is_old_but_not_what_was_marked_unread_since() -> None:

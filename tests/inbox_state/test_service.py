@@ -21,6 +21,7 @@ from service_kit.clock import utc_now
 from tests.conftest import StartService
 from tests.inbox_state.words import ACCOUNT, CUSTOMER, a_text, received, the_office
 from tests.support import FreshTopics, bearer, eventually
+from tests.support.streams import open_stream
 from tests.support.topics import Raw
 
 
@@ -67,3 +68,31 @@ async def test_from_kafka_to_the_list_and_back(kafka: FreshTopics, running_servi
         assert secret not in service.log_text
         assert secret not in metrics
     assert await service.stop()
+
+
+async def test_from_kafka_to_open_streams_until_the_service_is_told_to_stop(
+    kafka: FreshTopics, running_service: StartService
+) -> None:
+    services = [await running_service("inbox_state"), await running_service("inbox_state")]
+    await kafka.publish(DIRECTORY_EVENTS, *keyed(*the_office()))
+    headers = bearer("anna", ACCOUNT)
+
+    async def anna_is_known() -> bool:
+        async with httpx.AsyncClient(base_url=services[0].url, headers=headers) as anna:
+            answer = await anna.get("/v1/panel")
+        return answer.status_code == 200 and len(answer.json()["items"]) == 2
+
+    await eventually(anna_is_known, because="the directory")
+    streams = [await open_stream(service.url, headers) for service in services]
+    await kafka.publish(COMMUNICATION_EVENTS, *keyed(a_text("m1", 1)))
+    for stream in streams:
+        await stream.hears(lambda heard: any(one.event == "communication" for one in heard))
+    assert await services[0].stop(grace_seconds=8)
+    await streams[0].ends()
+    assert streams[0].whole
+    await kafka.publish(COMMUNICATION_EVENTS, *keyed(a_text("m2", 2)))
+    resumed = await open_stream(services[1].url, headers | {"Last-Event-ID": streams[0].last_id})
+    await resumed.hears(lambda heard: any(one.data.get("communication_id") == "m2" for one in heard))
+    for service in services:
+        for secret in (CUSTOMER, "text m1"):
+            assert secret not in service.log_text

@@ -13,10 +13,14 @@ from inbox_state import threads
 from inbox_state.consumer import arrivals_of, decide_reading, newest_of
 from inbox_state.events import thread_changed
 from inbox_state.keeping import changes_in
-from inbox_state.read_state import Position, ReadState, is_unread, unread_since
+from inbox_state.read_state import (
+    marked_read,
+    marked_unread,
+)
 from inbox_state.storage.rules import Rules
-from inbox_state.threads import Communication, Counted, Key, Thread, content_of, counted, fold, next_version
+from inbox_state.threads import Communication, Key, Thread, content_of, counted, fold, next_version
 from tests.inbox_state.histories import deliveries, snapshots
+from tests.inbox_state.plain_counting import counted_plainly
 from tests.inbox_state.plain_model import PlainInbox
 from tests.inbox_state.words import (
     ACCOUNT,
@@ -26,8 +30,8 @@ from tests.inbox_state.words import (
     a_text,
     an_answered_call,
     at,
+    consumed,
     newer,
-    received,
 )
 
 CONNECTED = {"anna"}
@@ -43,11 +47,11 @@ class Memory:
         self.certain = 0
 
     def deliver(self, batch: list[CommunicationChanged]) -> None:
-        arrivals = arrivals_of(newest_of([received(one) for one in batch]), self.rows)
+        arrivals = arrivals_of(newest_of([consumed(one) for one in batch]), self.rows)
         decide_reading(arrivals, RULES)
-        for known, now, snapshot in arrivals:
+        for known, (now, contact_number, _) in arrivals:
             key = (ACCOUNT, now.thread_id)
-            self.threads.setdefault(key, Thread(*key, now.inbox_id, snapshot.contact_number))
+            self.threads.setdefault(key, Thread(*key, now.inbox_id, contact_number))
             assert known is None or (ACCOUNT, known.thread_id) in self.threads
         changes = changes_in(self.threads, ((arrival.known, arrival.now) for arrival in arrivals))
         self.rows |= {(ACCOUNT, arrival.now.communication_id): arrival.now for arrival in arrivals}
@@ -56,27 +60,10 @@ class Memory:
                 if fold(thread, changes[key], None):
                     self.certain += 1
                 else:
-                    counted(thread, self.count(thread))
+                    counted(thread, counted_plainly(thread, self.members_of(thread)))
 
-    def count(self, thread: Thread) -> Counted:
-        members = [row for row in self.rows.values() if row.thread_id == thread.thread_id]
-        marks = [row.reads_through for row in members if row.reads_through is not None]
-        mark = max([thread.state.settled_through, *marks])
-        state = ReadState(mark, thread.state.settled_through)
-        unread = [row for row in members if is_unread(row, state)]
-        latest = max(members, key=lambda row: (row.activity_at, row.communication_id), default=None)
-        sent = [row for row in members if row.delivered is not None]
-        last = max(sent, key=lambda row: (row.activity_at, row.communication_id), default=None)
-        return Counted(
-            read_through=mark,
-            unread=len(unread),
-            unread_since=min((unread_since(row, state) for row in unread), default=None),
-            newest_attention=max((row.position for row in members if row.wants_attention), default=Position("")),
-            active_calls=sum(row.active for row in members),
-            last_activity_at=latest.activity_at if latest else None,
-            latest_id=latest.communication_id if latest else None,
-            send_failed=last is not None and last.delivered is False,
-        )
+    def members_of(self, thread: Thread) -> list[Communication]:
+        return [row for row in self.rows.values() if row.thread_id == thread.thread_id]
 
 
 @given(st.data())
@@ -89,7 +76,7 @@ def test_order_and_repetition_never_matter_and_the_figures_equal_the_plain_model
         plain.deliver(batch)
         expected = plain.threads()
         for (_, id), thread in memory.threads.items():
-            fresh = memory.count(thread)
+            fresh = counted_plainly(thread, memory.members_of(thread))
             assert (thread.state.read_through, thread.newest_attention) == (fresh.read_through, fresh.newest_attention)
             assert thread.unread_since is None or (fresh.unread_since or at(99)) >= thread.unread_since
             assert content_of(thread)[:2] == (fresh.unread, fresh.active_calls)
@@ -101,9 +88,10 @@ def test_order_and_repetition_never_matter_and_the_figures_equal_the_plain_model
                     figures.last_activity_at,
                     figures.latest,
                     figures.send_failed,
+                    figures.contact_name,
                 )
             else:
-                assert content_of(thread) == (0, 0, None, None, False)
+                assert content_of(thread) == (0, 0, None, None, False, None)
 
 
 def test_ordinary_traffic_never_needs_the_other_communications() -> None:
@@ -150,3 +138,35 @@ def test_withheld_numbers_are_not_one_person() -> None:
     assert threads.thread_of(ACCOUNT, "sales", "anonymous", "c1") != threads.thread_of(
         ACCOUNT, "sales", "anonymous", "c2"
     )
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_what_people_mark_and_what_agents_did_give_the_same_state_in_any_order_of_delivery(data: st.DataObject) -> None:
+    minutes = st.integers(0, 20)
+    texts = [a_text(f"m{n}", minute) for n, minute in enumerate(data.draw(st.lists(minutes, min_size=1, max_size=5)))]
+    replies = [a_reply(f"r{n}", minute) for n, minute in enumerate(data.draw(st.lists(minutes, max_size=5)))]
+    marks = data.draw(st.lists(st.tuples(st.booleans(), st.sampled_from(texts)), max_size=5))
+    states = set()
+    for _ in range(2):
+        memory = Memory()
+        memory.deliver(texts)
+        deeds: list[CommunicationChanged | None] = data.draw(st.permutations([*replies, *([None] * len(marks))]))
+        number = 0
+        for deed in deeds:
+            (thread,) = memory.threads.values()
+            if deed is not None:
+                memory.deliver([deed])
+                continue
+            # Marks come in their own order, each at its own time; records come whenever they come.
+            unread, text = marks[number]
+            position = memory.rows[ACCOUNT, text.communication_id].position
+            when = at(number * 4 + 2)
+            thread.state = (
+                marked_unread(thread.state, position, when) if unread else marked_read(thread.state, position)
+            )
+            counted(thread, counted_plainly(thread, memory.members_of(thread)))
+            number += 1
+        (thread,) = memory.threads.values()
+        states.add((thread.state.read_through, thread.unread, thread.state.unread_marks))
+    assert len(states) == 1

@@ -15,7 +15,7 @@ from contracts.communications import CommunicationChanged
 from contracts.directory import Account, Agents, Inbox, Line, Snapshot, User, Watcher
 from contracts.envelope import Event
 from contracts.topics import COMMUNICATION_EVENTS, DIRECTORY_EVENTS
-from inbox_state.consumer import handlers
+from inbox_state.consumer import condensed, handlers
 from inbox_state.timers import timers
 from service_kit.consuming import Outcome, Received
 from service_kit.database import Database
@@ -124,6 +124,13 @@ def received(
     return Received(event, NINE, "any", 0, offset)
 
 
+def consumed(data: CommunicationChanged, account_id: str = ACCOUNT, origin_at: datetime | None = None) -> Received[Any]:
+    """A communication's record as the kit hands it over: condensed."""
+    one = received(data, account_id, origin_at)
+    one.event.data = condensed(one.event)
+    return one
+
+
 def a_user(user_id: str, version: int = 1, **given: Any) -> User:
     """A person of the account, an agent unless it is said otherwise."""
     fields: dict[str, Any] = {"name": user_id.title(), "email": f"{user_id}@acme.example", "role": "agent"}
@@ -179,7 +186,7 @@ class Office:
     async def deliver(self, *snapshots: CommunicationChanged, account_id: str = ACCOUNT) -> Outcome:
         """Take in communications as one batch; what follows from it is returned."""
         handle = handlers(self.database, self.clock)[COMMUNICATION_EVENTS].handle
-        return await handle([received(one, account_id) for one in snapshots])
+        return await handle([consumed(one, account_id) for one in snapshots])
 
     async def tick(self) -> None:
         """Let the timers do all that is due."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inbox_state.consumer import handlers
 from inbox_state.http_api import router
+from inbox_state.http_api.broadcast import Broadcast
 from inbox_state.settings import InboxStateSettings
 from inbox_state.timers import timers
 from service_kit.clock import new_id, utc_now
@@ -19,6 +20,7 @@ def main() -> None:
     """Compose inbox_state and run it until it is told to stop."""
     settings = load(InboxStateSettings)
     database = Database(settings.database_url, "inbox_state", pool_size=settings.database_pool_size)
+    broadcast = Broadcast(database)
     publisher = Publisher(settings, client_id="inbox_state")
     service = Service(
         settings,
@@ -35,8 +37,9 @@ def main() -> None:
             handlers=handlers(database, utc_now),
         ),
         relay=Relay(database, publisher, service="inbox_state", clock=utc_now),
-        timers=timers(database, utc_now, settings.auto_mark_every),
-        routers=[router(database, utc_now, new_id)],
+        timers=timers(database, utc_now, settings.auto_mark_every, settings.stream_resume_within),
+        workers=[broadcast],
+        routers=[router(database, utc_now, new_id, broadcast)],
     )
     service.run()
 

@@ -19,12 +19,16 @@ from service_kit.publishing import Outgoing, outgoing
 
 SOURCE: Final = "/connected-inbox/inbox_state"
 _SOURCE_HEADER: Final = ("ce_source", SOURCE.encode())
+_SPECVERSION_HEADER: Final = ("ce_specversion", b"1.0")
+_JSON_HEADER: Final = ("content-type", b"application/json")
 _THREAD_CHANGED_HEADER: Final = ("ce_type", inbox_events.THREAD_CHANGED.encode())
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def thread_changed(thread: Thread) -> Outgoing:
+def thread_changed(thread: Thread, traceparent: str | None = None) -> Outgoing:
     """A thread as it now is (`ThreadChanged`). The same version makes the same bytes, so that a repetition is one.
+
+    Only `traceparent` may differ: the trace that the change belongs to.
 
     Encoded by hand, since one follows from nearly every record; a test holds it to the model.
     """
@@ -40,19 +44,22 @@ def thread_changed(thread: Thread) -> Outgoing:
     if thread.last_activity_at is not None:
         data["last_activity_at"] = thread.last_activity_at
     changed_at = _EPOCH + timedelta(microseconds=version)
+    headers = [
+        _SPECVERSION_HEADER,
+        ("ce_id", f"{thread.thread_id}/{version}".encode()),
+        _SOURCE_HEADER,
+        _THREAD_CHANGED_HEADER,
+        ("ce_time", changed_at.isoformat().encode()),
+        ("ce_accountid", thread.account_id.encode()),
+        _JSON_HEADER,
+    ]
+    if traceparent is not None:
+        headers.append(("ce_traceparent", traceparent.encode()))
     return Outgoing(
         topic=INBOX_EVENTS.name,
         key=f"{thread.account_id}/{thread.thread_id}".encode(),
         value=orjson.dumps(data),
-        headers=[
-            ("ce_specversion", b"1.0"),
-            ("ce_id", f"{thread.thread_id}/{version}".encode()),
-            _SOURCE_HEADER,
-            _THREAD_CHANGED_HEADER,
-            ("ce_time", changed_at.isoformat().encode()),
-            ("ce_accountid", thread.account_id.encode()),
-            ("content-type", b"application/json"),
-        ],
+        headers=headers,
     )
 
 
@@ -136,7 +143,16 @@ def place_call(account_id: str, requested: CallRequested, system: str, endpoints
 
 
 def _commanded(account_id: str, communication_id: str, event_type: str, at: datetime, command: Command) -> Outgoing:
-    event = Event(id=command.command_id, source=SOURCE, type=event_type, time=at, account_id=account_id, data=command)
+    event = Event(
+        id=command.command_id,
+        source=SOURCE,
+        type=event_type,
+        time=at,
+        account_id=account_id,
+        data=command,
+        # Nobody wants a call placed, or a text sent, that has waited for a broker until it was forgotten.
+        expires_at=command.expires_at,
+    )
     return outgoing(TELEPHONY_COMMANDS, key_of(communication_id), event)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 from contracts import threads
@@ -24,9 +23,10 @@ from inbox_state.read_state import (
     is_unread,
     microseconds,
     position_of,
-    still_counts,
+    reads_through,
     unread_since,
 )
+from inbox_state.searching import text_of
 
 _SENT = frozenset({"sent", "delivered"})
 _NOT_SENT = frozenset({"failed", "undelivered"})
@@ -40,8 +40,9 @@ class Communication:
     """One call or message as its thread sees it; the columns of its row.
 
     `reads_through` says how far its agent's activity reads the thread, decided once per activity.
-    `delivered` is how an agent's text ended, None while that is open. `document` is the snapshot as JSON,
-    None where it was not loaded.
+    `delivered` is how an agent's text ended, None while that is open. `document` is the snapshot as JSON;
+    `contact_name` and `text` (what search finds it by) are parts of it that are not columns. All three are None
+    where they were not loaded.
     """
 
     account_id: str
@@ -61,14 +62,19 @@ class Communication:
     acted_at: datetime | None
     reads_through: Position | None
     delivered: bool | None
+    failed: bool
     document: str | None = None
+    contact_name: str | None = None
+    text: str | None = None
 
 
 @dataclass(slots=True)
 class Thread:
     """One contact in one inbox; the columns of its row. `latest_id` is None while it holds nothing.
 
-    `is_new` as long as it was never saved.
+    `contact_name` is what telephony calls the contact: the name in the latest communication that has one, which
+    is `named_id` of `named_at` (I17). `is_new` as long as the thread was never saved; `name_is_lost` where only its
+    other communications can tell the name, `renamed` where it was not saved yet.
     """
 
     account_id: str
@@ -84,7 +90,20 @@ class Thread:
     state: ReadState = field(default_factory=ReadState)
     newest_attention: Position = BEGINNING
     unread_since: datetime | None = None
+    contact_name: str | None = None
+    named_at: datetime | None = None
+    named_id: str | None = None
     is_new: bool = True
+    name_is_lost: bool = False
+    renamed: bool = False
+
+
+class Name(NamedTuple):
+    """What telephony calls a contact, and the communication that says so."""
+
+    contact_name: str
+    named_at: datetime
+    named_id: str
 
 
 class Change(NamedTuple):
@@ -96,7 +115,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A thread's figures as its communications give them, without any history."""
+    """A thread's figures as its communications give them, without any history; the name only where it was lost."""
 
     read_through: Position
     unread: int
@@ -106,31 +125,41 @@ class Counted:
     last_activity_at: datetime | None
     latest_id: str | None
     send_failed: bool
-
-
-@lru_cache(maxsize=50_000)
-def _thread_of_contact(account_id: str, inbox_id: str, contact_number: str) -> str:
-    return threads.thread_id(account_id, inbox_id, contact_number, "")
+    name: Name | None = None
 
 
 def thread_of(account_id: str, inbox_id: str, contact_number: str, communication_id: str) -> str:
     """The thread of a communication; each withheld number is a thread of its own."""
-    if contact_number == ANONYMOUS:
-        return threads.thread_id(account_id, inbox_id, contact_number, communication_id)
-    return _thread_of_contact(account_id, inbox_id, contact_number)
+    return threads.thread_id(
+        account_id, inbox_id, contact_number, communication_id if contact_number == ANONYMOUS else ""
+    )
 
 
-def communication_of(
-    account_id: str, snapshot: CommunicationChanged, document: str, known: Communication | None
-) -> Communication:
-    """A snapshot as the row that takes the place of `known`. What its activity reads is left to be decided."""
+class Seen(NamedTuple):
+    """A snapshot as far as threads need it. What its agent's activity reads is left to be decided."""
+
+    communication: Communication
+    contact_number: str
+    was_requested: bool
+
+
+def seen_in(account_id: str, snapshot: CommunicationChanged, document: str) -> Seen:
+    """A snapshot, with its JSON, as far as threads need it."""
+    communication = communication_of(account_id, snapshot, document)
+    return Seen(communication, snapshot.contact_number, snapshot.requested_at is not None)
+
+
+def take_the_place(new: Communication, known: Communication) -> None:
+    """Let a newer row of a communication remember the thread that it leaves, or once left."""
+    new.left_thread_id = known.left_thread_id if known.thread_id == new.thread_id else known.thread_id
+
+
+def communication_of(account_id: str, snapshot: CommunicationChanged, document: str) -> Communication:
+    """A snapshot as a new row. What its activity reads is left to be decided."""
     kind = snapshot.kind
     activity = activity_in(snapshot)
     communication_id = snapshot.communication_id
     thread_id = thread_of(account_id, snapshot.inbox_id, snapshot.contact_number, communication_id)
-    left = None
-    if known is not None:
-        left = known.left_thread_id if known.thread_id == thread_id else known.thread_id
     delivered = None
     if kind == "message" and activity is not None:
         status = snapshot.status
@@ -141,7 +170,7 @@ def communication_of(
         communication_id,
         snapshot.version,
         thread_id,
-        left,
+        None,
         snapshot.inbox_id,
         snapshot.line_number,
         kind,
@@ -154,16 +183,29 @@ def communication_of(
         activity.acted_at if activity else None,
         None,
         delivered,
+        snapshot.status in _NOT_SENT,
         document,
+        snapshot.contact_name,
+        text_of(snapshot),
     )
 
 
-def same_activity(snapshot: CommunicationChanged, old: Communication, new: Communication) -> bool:
+class KeptReading(NamedTuple):
+    """What was decided of an agent's activity, and which activity that was: as a communication has it."""
+
+    inbox_id: str
+    actor_id: str | None
+    acted_at: datetime | None
+    received_at: datetime | None
+    reads_through: Position | None
+
+
+def same_activity(old: Communication | KeptReading, new: Communication, *, was_requested: bool) -> bool:
     """Whether a newer snapshot shows the activity that was decided already: receipts change nothing (I7)."""
     if (old.inbox_id, old.actor_id, old.acted_at) != (new.inbox_id, new.actor_id, new.acted_at):
         return False
     # What began over HTTP was decided by its request, and reached us by it.
-    return snapshot.requested_at is not None or old.received_at == new.received_at
+    return was_requested or old.received_at == new.received_at
 
 
 def reads(communication: Communication, *, connected: bool, manual_only: bool) -> Position | None:
@@ -199,8 +241,9 @@ def fold(thread: Thread, changes: Sequence[Change], auto_read_through: datetime 
                 certain = False
             if (
                 old.reads_through is not None
-                and old.reads_through == held.read_through > held.settled_through
-                and not _reads_as_far(new, old.reads_through, marks)
+                and held.read_through > held.settled_through
+                and _raises(old, held) == held.read_through
+                and _raises(new, marks) < held.read_through
             ):
                 # The activity that read the furthest is gone or reads less: others decide now.
                 certain = False
@@ -208,9 +251,8 @@ def fold(thread: Thread, changes: Sequence[Change], auto_read_through: datetime 
             thread.active_calls += new.active
             if new.wants_attention and new.position > newest:
                 newest = new.position
-            reads_through = new.reads_through
-            if reads_through is not None and reads_through > mark and _reads_as_far(new, mark, marks):
-                mark = reads_through
+            if new.reads_through is not None:
+                mark = max(mark, _raises(new, marks))
             at = thread.last_activity_at
             if (
                 at is None
@@ -232,21 +274,41 @@ def fold(thread: Thread, changes: Sequence[Change], auto_read_through: datetime 
     if mark != marks.read_through:
         marks = marks._replace(read_through=mark)
     thread.state = marks
-    return certain and _recount(thread, changes, held)
+    thread.name_is_lost = not _rename(thread, changes)
+    return certain and not thread.name_is_lost and _recount(thread, changes, held)
 
 
 def _stands_as_far(new: Communication | None, old: Communication) -> bool:
     return new is not None and new.wants_attention and new.position >= old.position
 
 
-def _reads_as_far(communication: Communication | None, position: Position, marks: ReadState) -> bool:
-    return (
-        communication is not None
-        and communication.reads_through is not None
-        and communication.reads_through >= position
-        and communication.acted_at is not None
-        and still_counts(communication.acted_at, marks)
-    )
+def _raises(communication: Communication | None, marks: ReadState) -> Position:
+    if communication is None or communication.reads_through is None or communication.acted_at is None:
+        return BEGINNING
+    return reads_through(communication.reads_through, communication.acted_at, marks)
+
+
+def _rename(thread: Thread, changes: Sequence[Change]) -> bool:
+    """Take over the contact's name from what changed; False when the one that gave it no longer does."""
+    held = _place_of_name(thread)
+    lost = False
+    for old, new in changes:
+        stands = new is not None and new.contact_name is not None
+        if old is not None and held is not None and old.communication_id == held[1]:
+            lost = not (new is not None and stands and (new.activity_at, new.communication_id) >= held)
+        if new is not None and stands:
+            place = _place_of_name(thread)
+            if place is None or (new.activity_at, new.communication_id) >= place:
+                thread.renamed = thread.renamed or thread.contact_name != new.contact_name
+                thread.contact_name, thread.named_at = new.contact_name, new.activity_at
+                thread.named_id = new.communication_id
+    return not lost
+
+
+def _place_of_name(thread: Thread) -> tuple[datetime, str] | None:
+    if thread.named_at is None or thread.named_id is None:
+        return None
+    return (thread.named_at, thread.named_id)
 
 
 def _recount(thread: Thread, changes: Sequence[Change], held: ReadState) -> bool:
@@ -286,6 +348,11 @@ def counted(thread: Thread, figures: Counted) -> None:
     thread.last_activity_at = figures.last_activity_at
     thread.latest_id = figures.latest_id
     thread.send_failed = figures.send_failed
+    if thread.name_is_lost:
+        name = figures.name
+        thread.renamed = True
+        thread.contact_name, thread.named_at, thread.named_id = name or (None, None, None)
+        thread.name_is_lost = False
 
 
 def content_of(thread: Thread) -> tuple[object, ...]:
@@ -296,6 +363,7 @@ def content_of(thread: Thread) -> tuple[object, ...]:
         thread.last_activity_at,
         thread.latest_id,
         thread.send_failed,
+        thread.contact_name,
     )
 
 

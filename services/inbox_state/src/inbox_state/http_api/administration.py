@@ -1,9 +1,8 @@
-"""Automations, names of contacts, preferences, and who changed what."""
+"""Automations, names of contacts, and preferences."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, StringConstraints
 
 from contracts.numbers import ANONYMOUS, normalise
@@ -17,19 +16,15 @@ from inbox_state.automations import (
 )
 from inbox_state.http_api.models import View
 from inbox_state.http_api.sight import SettingsSight, Sights
-from inbox_state.storage import audit, people
+from inbox_state.live import ContactNamed, Note
+from inbox_state.storage import live as live_storage
+from inbox_state.storage import people
 from inbox_state.storage import rules as rules_storage
-from service_kit import directory_copy, outbox
+from service_kit import audit, outbox
 from service_kit.access import Person
-from service_kit.auth import Caller, authenticated
 from service_kit.clock import Clock, Identify
 from service_kit.database import Database
 from service_kit.http import (
-    Page,
-    PageCursor,
-    PageLimit,
-    decode_cursor,
-    encode_cursor,
     forbidden,
     invalid,
 )
@@ -67,30 +62,9 @@ class Preferences(BaseModel):
     view: View = "threaded"
 
 
-class AuditEntry(BaseModel):
-    """An administrative change (A6)."""
-
-    id: int
-    at: datetime
-    by: str
-    action: str
-    entity: str
-    entity_id: str
-    before: Any
-    after: Any
-
-
 def router(database: Database, sights: Sights, clock: Clock, identify: Identify) -> APIRouter:
     """The routes that set and tell how things are set."""
     routes = APIRouter(tags=["administration"])
-
-    async def admin(caller: Annotated[Caller, Depends(authenticated)]) -> Caller:
-        if not caller.is_machine:
-            async with database.connection() as connection:
-                who = await directory_copy.person(connection, caller)
-            if not who.is_admin:
-                raise forbidden("only admins may read this")
-        return caller
 
     async def somebody_who_acts(who: Annotated[Person, Depends(sights.person)]) -> Person:
         async with database.connection() as connection:
@@ -120,11 +94,9 @@ def router(database: Database, sights: Sights, clock: Clock, identify: Identify)
                 at = changed_at(clock(), last)
                 await rules_storage.save_automations(connection, account_id, inbox_id, wanted, by=sight.by, at=at)
                 before = _body(held).model_dump() if last else None
-                await audit.record(
-                    connection,
-                    account_id,
-                    audit.Entry(at, sight.by, "changed", "automations", inbox_id, before, body.model_dump()),
-                )
+                after = body.model_dump()
+                entry = audit.Entry(identify(), at, sight.by, "changed", "automations", inbox_id, before, after)
+                await audit.record(connection, account_id, [entry])
                 await outbox.add(connection, [events.automations_changed(account_id, inbox_id, wanted, at)])
         return body
 
@@ -143,11 +115,12 @@ def router(database: Database, sights: Sights, clock: Clock, identify: Identify)
                 at = changed_at(clock(), held[1] if held else None)
                 await people.save_contact_name(connection, who.account_id, contact_number, name, by=who.user_id, at=at)
                 before = {"name": held[0]} if held else None
-                await audit.record(
-                    connection,
-                    who.account_id,
-                    audit.Entry(at, who.user_id, "named", "contact", contact_number, before, {"name": name}),
+                action: audit.Action = "changed" if held else "created"
+                entry = audit.Entry(
+                    identify(), at, who.user_id, action, "contact", contact_number, before, {"name": name}
                 )
+                await audit.record(connection, who.account_id, [entry])
+                await live_storage.note(connection, [Note(who.account_id, None, ContactNamed(contact_number))])
                 named = events.contact_named(who.account_id, contact_number, name, at, identify())
                 await outbox.add(connection, [named])
         return Contact(contact_number=contact_number, name=name)
@@ -165,23 +138,6 @@ def router(database: Database, sights: Sights, clock: Clock, identify: Identify)
         async with database.transaction() as connection:
             await people.save_view(connection, who.account_id, who.user_id, body.view)
         return body
-
-    @routes.get("/audit/inbox-state")
-    async def read_audit(
-        caller: Annotated[Caller, Depends(admin)],
-        limit: PageLimit = 50,
-        cursor: Annotated[PageCursor, Query()] = None,
-    ) -> Page[AuditEntry]:
-        """Who changed what, newest first (A6)."""
-        before_id = None
-        if cursor is not None:
-            (before_id,) = decode_cursor(cursor, 1)
-            if not isinstance(before_id, int) or not 0 <= before_id < 2**63:
-                raise invalid("cursor", "is not a cursor of this list")
-        async with database.connection() as connection:
-            entries = await audit.recorded(connection, caller.account_id, before_id=before_id, limit=limit + 1)
-        items = [AuditEntry.model_validate(entry, from_attributes=True) for entry in entries[:limit]]
-        return Page[AuditEntry](items=items, next_cursor=encode_cursor(items[-1].id) if len(entries) > limit else None)
 
     return routes
 

@@ -1,5 +1,6 @@
 """Marking read and unread by hand (I11)."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -10,8 +11,8 @@ from inbox_state import events
 from inbox_state.http_api.models import ThreadRow
 from inbox_state.http_api.sight import InboxSight, Sights, ThreadSight
 from inbox_state.http_api.views import row_of_thread
-from inbox_state.keeping import count_and_save
-from inbox_state.read_state import Position, marked_read, marked_unread
+from inbox_state.keeping import mark_and_save
+from inbox_state.read_state import Position, ReadState, marked_read, marked_unread
 from inbox_state.storage import threads as storage
 from inbox_state.threads import Thread
 from service_kit import outbox
@@ -55,8 +56,7 @@ def router(database: Database, sights: Sights, clock: Clock) -> APIRouter:
             position = thread.newest_attention
             if through is not None:
                 position = await _position(connection, sight, through, "through")
-            thread.state = marked_read(thread.state, position)
-            await _save(connection, [thread], clock)
+            await _mark(connection, [thread], lambda it: marked_read(it.state, position), clock)
             return await row_of_thread(connection, sight)
 
     @routes.post("/threads/{thread_id}/unread")
@@ -67,8 +67,8 @@ def router(database: Database, sights: Sights, clock: Clock) -> APIRouter:
         async with database.transaction() as connection:
             thread = await _locked(connection, sight)
             position = await _position(connection, sight, body.from_, "from")
-            thread.state = marked_unread(thread.state, position, clock())
-            await _save(connection, [thread], clock)
+            now = clock()
+            await _mark(connection, [thread], lambda it: marked_unread(it.state, position, now), clock)
             return await row_of_thread(connection, sight)
 
     @routes.post("/inboxes/{inbox_id}/read")
@@ -83,10 +83,13 @@ def router(database: Database, sights: Sights, clock: Clock) -> APIRouter:
                 if not ids:
                     return Marked(marked=marked)
                 locked = await storage.lock_threads(connection, [(account_id, id) for id in ids])
-                for thread in locked.values():
-                    marked += thread.unread
-                    thread.state = marked_read(thread.state, thread.newest_attention)
-                await _save(connection, list(locked.values()), clock)
+                marked += sum(thread.unread for thread in locked.values())
+                await _mark(
+                    connection,
+                    list(locked.values()),
+                    lambda thread: marked_read(thread.state, thread.newest_attention),
+                    clock,
+                )
                 after = ids[-1]
 
     return routes
@@ -106,6 +109,8 @@ async def _position(connection: Connection, sight: ThreadSight, communication_id
     return found
 
 
-async def _save(connection: Connection, threads: list[Thread], clock: Clock) -> None:
-    changed = await count_and_save(connection, threads, clock())
+async def _mark(
+    connection: Connection, threads: list[Thread], mark: Callable[[Thread], ReadState], clock: Clock
+) -> None:
+    changed = await mark_and_save(connection, threads, mark, clock())
     await outbox.add(connection, [events.thread_changed(thread) for thread in changed])

@@ -40,7 +40,10 @@ class CommunicationRow(CommunicationChanged):
 
 
 class ThreadRow(BaseModel):
-    """A contact in an inbox, with the latest communication (I3)."""
+    """A contact in an inbox, with the latest communication (I3).
+
+    Of two rows of a thread, that with the higher `version` is the newer one, whatever brought it.
+    """
 
     thread_id: str
     inbox_id: str
@@ -51,6 +54,7 @@ class ThreadRow(BaseModel):
     active_call: bool
     send_failed: bool
     last_activity_at: datetime
+    version: int
     latest: CommunicationRow
 
 
@@ -78,10 +82,12 @@ def thread_row(shown: ShownThread, inbox_name: str) -> ThreadRow:
         inbox_id=thread.inbox_id,
         inbox_name=inbox_name,
         contact_number=thread.contact_number,
-        contact_name=latest.contact_name,
+        # A name that somebody gave, or what telephony said last: a reply says nothing of it (I17).
+        contact_name=shown.latest.name or thread.contact_name,
         unread=thread.unread,
         active_call=thread.active_calls > 0,
         send_failed=thread.send_failed,
         last_activity_at=thread.last_activity_at or latest.activity_at,
+        version=thread.version,
         latest=latest,
     )

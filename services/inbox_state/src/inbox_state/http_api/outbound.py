@@ -193,7 +193,7 @@ async def keep(
     """Show a requested communication in its thread at once; it is the activity that its echo will not repeat (I7)."""
     account_id, inbox_id = request.account_id, request.inbox_id
     document = snapshot.model_dump_json(exclude_none=True)
-    now = threads.communication_of(account_id, snapshot, document, None)
+    now = threads.communication_of(account_id, snapshot, document)
     opened = (account_id, now.thread_id, inbox_id, request.contact_number)
     await storage.open_threads(connection, [opened])
     touched = await storage.lock_threads(connection, [(account_id, now.thread_id)])

@@ -140,16 +140,3 @@ CREATE TABLE requests (
     requested_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, user_id, idempotency_key)
 );
-
-CREATE TABLE audit (
-    id bigint GENERATED ALWAYS AS IDENTITY,
-    account_id text NOT NULL,
-    at timestamptz NOT NULL,
-    by text NOT NULL,
-    action text NOT NULL,
-    entity text NOT NULL,
-    entity_id text NOT NULL,
-    before jsonb,
-    after jsonb,
-    PRIMARY KEY (account_id, id)
-);

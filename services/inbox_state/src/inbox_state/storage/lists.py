@@ -13,7 +13,9 @@ from typing import Final
 import asyncpg
 
 from inbox_state.read_state import ReadState
-from inbox_state.storage.threads import thread_of
+from inbox_state.searching import Sought
+from inbox_state.storage import columns, search
+from inbox_state.storage.search import Few, Many
 from inbox_state.threads import Communication, Thread
 from service_kit.database import Connection
 
@@ -27,6 +29,7 @@ class Filters:
     failed: bool | None = None
     kind: str | None = None
     line: str | None = None
+    sought: Sought | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +68,11 @@ class InboxFigures:
     last_activity_at: datetime | None
 
 
-_COMMUNICATION: Final = """
-    c.account_id, c.communication_id, c.version, c.thread_id, c.left_thread_id, c.inbox_id, c.line_number, c.kind,
-    c.active, c.activity_at, c.received_at, c.wants_attention, c.position, c.actor_id, c.acted_at, c.reads_through,
-    c.delivered, c.document"""
-_THREAD: Final = """
-    t.account_id, t.thread_id, t.inbox_id, t.contact_number, t.version, t.unread, t.active_calls, t.last_activity_at,
-    t.latest_id, t.send_failed, t.read_through, t.settled_through, t.marked_unread_at, t.marked_unread_from,
-    t.auto_read_through, t.newest_attention, t.unread_since"""
+_COMMUNICATION: Final = columns.of("c", columns.COMMUNICATION)
+_THREAD: Final = columns.of("t", columns.THREAD)
 _NAME: Final = """
     (SELECT name FROM contacts WHERE account_id = t.account_id AND contact_number = t.contact_number) AS name"""
-_COMMUNICATION_WIDTH: Final = 18
-_THREAD_WIDTH: Final = 17
+_THREAD_WIDTH: Final = len(columns.THREAD)
 
 
 async def panel_figures(connection: Connection, account_id: str, inboxes: Sequence[str]) -> dict[str, InboxFigures]:
@@ -118,10 +114,11 @@ async def threads_page(
 ) -> list[ShownThread]:
     """Threads of these inboxes: those with an active call first, then by latest activity, ties by id (I3, I4).
 
-    A thread is of a kind or line when one of its communications is.
+    A thread is of a kind or line when one of its communications is, and is found by its contact or by the text of
+    one of them (I5).
     """
-    arguments = _Arguments(account_id, inboxes, limit)
-    conditions = ["t.account_id = $1", "t.inbox_id = i.inbox_id", "t.latest_id IS NOT NULL"]
+    arguments = _Arguments(account_id, list(inboxes), limit)
+    conditions = ["t.account_id = $1", "t.latest_id IS NOT NULL"]
     if filters.unread is not None:
         conditions.append("t.unread > 0" if filters.unread else "t.unread = 0")
     if filters.active is not None:
@@ -134,24 +131,28 @@ async def threads_page(
     if filters.line is not None:
         among.append(f"c.line_number = {arguments.add(filters.line)}")
     if among:
-        conditions.append(
-            "EXISTS (SELECT FROM communications AS c WHERE c.account_id = t.account_id AND c.thread_id = t.thread_id"
-            f" AND {' AND '.join(among)})"
-        )
+        conditions.append(_among_its_communications(*among))
     if after is not None:
         conditions.append(f"(t.active, t.last_activity_at, t.thread_id) < {arguments.place(after)}")
+    order = "t.active DESC, t.last_activity_at DESC, t.thread_id DESC"
+    source = _EACH_INBOX
+    match await search.hits(connection, account_id, inboxes, filters.sought) if filters.sought else None:
+        case Few(by_contact, _, by_text):
+            source = f"""
+                FROM unnest({arguments.add(sorted({*by_contact, *by_text}))}::text[]) AS hit (thread_id)
+                CROSS JOIN LATERAL (
+                    SELECT * FROM threads WHERE account_id = $1 AND thread_id = hit.thread_id LIMIT 1
+                ) AS t
+                WHERE t.inbox_id = ANY ($2) AND {{conditions}}"""  # noqa: S608 - see below
+        case Many() if filters.sought is not None:
+            text = _among_its_communications(search.found_by_text(filters.sought, arguments.add))
+            conditions.append(f"({search.found_by_contact(filters.sought, arguments.add)} OR {text})")
     rows = await connection.fetch(
         f"""
         SELECT {_THREAD}, {_COMMUNICATION}, {_NAME}
         FROM (
-            SELECT mine.* FROM unnest($2::text[]) AS i (inbox_id)
-            CROSS JOIN LATERAL (
-                SELECT * FROM threads AS t
-                WHERE {" AND ".join(conditions)}
-                ORDER BY t.active DESC, t.last_activity_at DESC, t.thread_id DESC
-                LIMIT $3
-            ) AS mine
-            ORDER BY active DESC, last_activity_at DESC, thread_id DESC
+            SELECT t.* {source.format(source="threads AS t", row="t", conditions=" AND ".join(conditions), order=order)}
+            ORDER BY {order}
             LIMIT $3
         ) AS t
         CROSS JOIN LATERAL (
@@ -159,11 +160,29 @@ async def threads_page(
             WHERE account_id = t.account_id AND communication_id = t.latest_id
             LIMIT 1
         ) AS c
-        ORDER BY t.active DESC, t.last_activity_at DESC, t.thread_id DESC
+        ORDER BY {order}
         """,  # noqa: S608 - put together from constants above; every value is an argument
         *arguments.values,
     )
     return [_shown_thread(row) for row in rows]
+
+
+_EACH_INBOX: Final = """
+    FROM unnest($2::text[]) AS i (inbox_id)
+    CROSS JOIN LATERAL (
+        SELECT {row}.* FROM {source}
+        WHERE {row}.inbox_id = i.inbox_id AND {conditions}
+        ORDER BY {order}
+        LIMIT $3
+    ) AS {row}"""
+"""A page of each inbox, from its index, to be merged into one."""
+
+
+def _among_its_communications(*conditions: str) -> str:
+    return (
+        "EXISTS (SELECT FROM communications AS c WHERE c.account_id = t.account_id AND c.thread_id = t.thread_id"
+        f" AND {' AND '.join(conditions)})"
+    )
 
 
 async def communications_page(
@@ -175,44 +194,44 @@ async def communications_page(
     limit: int,
 ) -> list[ShownCommunication]:
     """Communications of these inboxes, active calls first, then by latest activity, ties by id (I3, I4)."""
-    arguments = _Arguments(account_id, inboxes, limit)
-    conditions = ["c.account_id = $1", "c.inbox_id = i.inbox_id", "c.thread_id IS NOT NULL"]
+    arguments = _Arguments(account_id, list(inboxes), limit)
+    conditions = ["c.account_id = $1", "c.thread_id IS NOT NULL"]
     if filters.active is not None:
         conditions.append("c.active" if filters.active else "NOT c.active")
     if filters.failed is not None:
-        conditions.append("c.delivered IS FALSE" if filters.failed else "c.delivered IS NOT FALSE")
+        conditions.append("c.failed" if filters.failed else "c.failed IS NOT TRUE")
     if filters.kind is not None:
         conditions.append(f"c.kind = {arguments.add(filters.kind)}")
     if filters.line is not None:
         conditions.append(f"c.line_number = {arguments.add(filters.line)}")
     if after is not None:
         conditions.append(f"(c.active, c.activity_at, c.communication_id) < {arguments.place(after)}")
-    source = "communications AS c"
+    order = "c.active DESC, c.activity_at DESC, c.communication_id DESC"
+    found = await search.hits(connection, account_id, inboxes, filters.sought) if filters.sought else None
+    source, rows_of = "communications AS c", _EACH_INBOX
+    beyond_the_mark = ("c.wants_attention", "c.position > t.read_through", _UNREAD)
+    match found:
+        case Few(by_contact, by_text, _):
+            rows_of = _hits(arguments.add(by_contact), arguments.add(by_text))
+        case Many() if filters.sought is not None:
+            source = _WITH_THREAD
+            text = search.found_by_text(filters.sought, arguments.add)
+            conditions.append(f"({text} OR {search.found_by_contact(filters.sought, arguments.add)})")
     if filters.unread:
-        # From the threads that have something unread: what was read long ago is not walked through.
-        source = """
-            threads AS t CROSS JOIN LATERAL (
-                SELECT * FROM communications AS c
-                WHERE c.account_id = t.account_id AND c.thread_id = t.thread_id AND c.wants_attention
-                    AND c.position > t.read_through
-                OFFSET 0
-            ) AS c"""
-        conditions += ["t.account_id = $1", "t.inbox_id = i.inbox_id", "t.unread > 0", _UNREAD]
+        conditions += beyond_the_mark
+        if not isinstance(found, Few):
+            # From the threads that have something unread: what was read long ago is not walked through.
+            source = _UNREAD_OF_THREADS
+            conditions += ["t.account_id = $1", "t.inbox_id = i.inbox_id", "t.unread > 0"]
     elif filters.unread is False:
-        source = "communications AS c JOIN threads AS t USING (account_id, thread_id)"
-        conditions.append(f"NOT (c.wants_attention AND c.position > t.read_through AND {_UNREAD})")
+        source = _WITH_THREAD
+        conditions.append(f"NOT ({' AND '.join(beyond_the_mark)})")
     rows = await connection.fetch(
         f"""
         SELECT {_THREAD}, {_COMMUNICATION}, {_NAME}
         FROM (
-            SELECT mine.* FROM unnest($2::text[]) AS i (inbox_id)
-            CROSS JOIN LATERAL (
-                SELECT c.* FROM {source}
-                WHERE {" AND ".join(conditions)}
-                ORDER BY c.active DESC, c.activity_at DESC, c.communication_id DESC
-                LIMIT $3
-            ) AS mine
-            ORDER BY active DESC, activity_at DESC, communication_id DESC
+            SELECT c.* {rows_of.format(source=source, row="c", conditions=" AND ".join(conditions), order=order)}
+            ORDER BY {order}
             LIMIT $3
         ) AS c
         CROSS JOIN LATERAL (
@@ -220,19 +239,41 @@ async def communications_page(
             WHERE account_id = c.account_id AND thread_id = c.thread_id
             LIMIT 1
         ) AS t
-        ORDER BY c.active DESC, c.activity_at DESC, c.communication_id DESC
+        ORDER BY {order}
         """,  # noqa: S608 - put together from constants above; every value is an argument
         *arguments.values,
     )
     return [_shown_thread(row).latest for row in rows]
 
 
-_UNREAD: Final = """(
-    t.auto_read_through IS NULL
-    OR CASE
-        WHEN c.position >= t.marked_unread_from THEN greatest(c.received_at, t.marked_unread_at)
-        ELSE c.received_at
-    END > t.auto_read_through
+_WITH_THREAD: Final = "communications AS c JOIN threads AS t USING (account_id, thread_id)"
+_UNREAD_OF_THREADS: Final = """
+    threads AS t
+    CROSS JOIN LATERAL (
+        SELECT * FROM communications AS c
+        WHERE c.account_id = t.account_id AND c.thread_id = t.thread_id AND c.wants_attention
+            AND c.position > t.read_through
+        OFFSET 0
+    ) AS c"""
+
+
+def _hits(by_contact: str, by_text: str) -> str:
+    return f"""
+        FROM (
+            SELECT * FROM communications WHERE account_id = $1 AND thread_id = ANY ({by_contact}::text[])
+            UNION ALL
+            SELECT * FROM communications
+            WHERE account_id = $1 AND communication_id = ANY ({by_text}::text[])
+                AND NOT thread_id = ANY ({by_contact}::text[])
+        ) AS c
+        CROSS JOIN LATERAL (
+            SELECT * FROM threads WHERE account_id = c.account_id AND thread_id = c.thread_id LIMIT 1
+        ) AS t
+        WHERE c.inbox_id = ANY ($2) AND {{conditions}}"""  # noqa: S608 - put together from constants; every value is an argument
+
+
+_UNREAD: Final = f"""(
+    t.auto_read_through IS NULL OR {columns.became_unread("t.unread_marks")} > t.auto_read_through
 )"""
 
 
@@ -304,6 +345,6 @@ class _Arguments:
 
 def _shown_thread(row: asyncpg.Record) -> ShownThread:
     values = tuple(row.values())
-    state = thread_of(values[:_THREAD_WIDTH])
-    latest = Communication(*values[_THREAD_WIDTH : _THREAD_WIDTH + _COMMUNICATION_WIDTH])
+    state = columns.thread_of(values[:_THREAD_WIDTH])
+    latest = Communication(*values[_THREAD_WIDTH:-1])
     return ShownThread(state, ShownCommunication(latest, values[-1], state.state))

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import cast
 
 from contracts.directory import Line
+from inbox_state.searching import words_of
 from service_kit.database import Connection
 
 
@@ -22,6 +23,19 @@ async def inbox_names(connection: Connection, account_id: str, inboxes: Sequence
         inboxes,
     )
     return {row[0]: row[1] for row in rows}
+
+
+async def inboxes_of_team(connection: Connection, account_id: str, team_id: str) -> set[str]:
+    """The living inboxes that a team works."""
+    rows = await connection.fetch(
+        """
+        SELECT id FROM directory_entities
+        WHERE account_id = $1 AND entity = 'inbox' AND NOT deleted AND document -> 'agents' -> 'teams' ? $2
+        """,
+        account_id,
+        team_id,
+    )
+    return {row[0] for row in rows}
 
 
 async def lines_of_inbox(connection: Connection, account_id: str, inbox_id: str) -> list[Line]:
@@ -92,9 +106,10 @@ async def save_contact_name(
     """Give a contact a name; a newer one that came in between stays."""
     await connection.execute(
         """
-        INSERT INTO contacts (account_id, contact_number, name, named_at, named_by) VALUES ($1, $2, $3, $4, $5)
+        INSERT INTO contacts (account_id, contact_number, name, named_at, named_by, words)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (account_id, contact_number) DO UPDATE
-        SET name = excluded.name, named_at = excluded.named_at, named_by = excluded.named_by
+        SET name = excluded.name, named_at = excluded.named_at, named_by = excluded.named_by, words = excluded.words
         WHERE contacts.named_at < excluded.named_at
         """,
         account_id,
@@ -102,6 +117,7 @@ async def save_contact_name(
         name,
         at,
         by,
+        words_of(name),
     )
 
 
@@ -162,3 +178,18 @@ async def keep_answer(connection: Connection, account_id: str, user_id: str, key
         key,
         answer,
     )
+
+
+async def forget_requests(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete the oldest idempotency keys, those of requests made before a time; says how many."""
+    deleted = await connection.execute(
+        """
+        DELETE FROM requests WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM requests WHERE requested_at < $1 ORDER BY requested_at LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        ))
+        """,
+        before,
+        limit,
+    )
+    return int(deleted.split()[-1])

@@ -28,36 +28,28 @@ async def rules_of(connection: Connection, inboxes: Collection[InboxKey]) -> dic
     rules = {key: Rules() for key in inboxes}
     if not rules:
         return rules
-    columns = [list(column) for column in zip(*rules, strict=True)]
-    for row in await connection.fetch(
+    rows = await connection.fetch(
         """
-        SELECT t.account_id, t.inbox_id, t.user_id
+        SELECT k.account_id, k.inbox_id, s.auto_read_through,
+               ARRAY(
+                   SELECT t.user_id FROM directory_ties AS t
+                   WHERE t.account_id = k.account_id AND t.inbox_id = k.inbox_id
+                       AND t.access IN ('connected', 'personal')
+               ),
+               ARRAY(
+                   SELECT ROW (a.changed_at, a.manual_mark_as_read_only) FROM automations AS a
+                   WHERE a.account_id = k.account_id AND a.inbox_id = k.inbox_id
+                   ORDER BY a.changed_at
+               )
         FROM unnest($1::text[], $2::text[]) AS k (account_id, inbox_id)
-        JOIN directory_ties AS t USING (account_id, inbox_id)
-        WHERE t.access IN ('connected', 'personal')
+        LEFT JOIN inbox_read_states AS s ON s.account_id = k.account_id AND s.inbox_id = k.inbox_id
         """,
-        *columns,
-    ):
-        rules[row[0], row[1]].connected.add(row[2])
-    for row in await connection.fetch(
-        """
-        SELECT a.account_id, a.inbox_id, a.changed_at, a.manual_mark_as_read_only
-        FROM unnest($1::text[], $2::text[]) AS k (account_id, inbox_id)
-        JOIN automations AS a USING (account_id, inbox_id)
-        ORDER BY a.changed_at
-        """,
-        *columns,
-    ):
-        rules[row[0], row[1]].history.append(ManualOnly(row[2], row[3]))
-    for row in await connection.fetch(
-        """
-        SELECT s.account_id, s.inbox_id, s.auto_read_through
-        FROM unnest($1::text[], $2::text[]) AS k (account_id, inbox_id)
-        JOIN inbox_read_states AS s USING (account_id, inbox_id)
-        """,
-        *columns,
-    ):
-        rules[row[0], row[1]].auto_read_through = row[2]
+        *(list(column) for column in zip(*rules, strict=True)),
+    )
+    for account_id, inbox_id, auto_read_through, connected, history in rows:
+        rules[account_id, inbox_id] = Rules(
+            set(connected), [ManualOnly(changed_at, on) for changed_at, on in history], auto_read_through
+        )
     return rules
 
 

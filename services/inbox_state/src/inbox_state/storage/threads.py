@@ -6,52 +6,16 @@ Locks are taken in one order everywhere: communications, then threads, each in i
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, cast
 
-from inbox_state.read_state import Position, ReadState
-from inbox_state.threads import Communication, Counted, Key, Thread
+from inbox_state.read_state import Position
+from inbox_state.storage import columns, search
+from inbox_state.threads import Communication, Counted, Key, Name, Thread
 from service_kit.database import Connection, insert_new
 
-_COMMUNICATION_COLUMNS: Final = (
-    "account_id",
-    "communication_id",
-    "version",
-    "thread_id",
-    "left_thread_id",
-    "inbox_id",
-    "line_number",
-    "kind",
-    "active",
-    "activity_at",
-    "received_at",
-    "wants_attention",
-    "position",
-    "actor_id",
-    "acted_at",
-    "reads_through",
-    "delivered",
-)
-_THREAD_COLUMNS: Final = (
-    "account_id",
-    "thread_id",
-    "inbox_id",
-    "contact_number",
-    "version",
-    "unread",
-    "active_calls",
-    "last_activity_at",
-    "latest_id",
-    "send_failed",
-    "read_through",
-    "settled_through",
-    "marked_unread_at",
-    "marked_unread_from",
-    "auto_read_through",
-    "newest_attention",
-    "unread_since",
-)
-_COMMUNICATION_VALUES: Final = attrgetter(*_COMMUNICATION_COLUMNS, "document")
+_COMMUNICATION_VALUES: Final = attrgetter(*columns.COMMUNICATION)
+_WITHOUT_DOCUMENT: Final = tuple(columns.COMMUNICATION)[:-1]
 
 
 async def lock_known_communications(connection: Connection, keys: Collection[Key]) -> dict[Key, Communication]:
@@ -61,17 +25,15 @@ async def lock_known_communications(connection: Connection, keys: Collection[Key
     """
     # LATERAL with a limit: always by primary key and in the order of the keys, however few rows there seem to be.
     rows = await connection.fetch(
-        """
+        f"""
         SELECT c.* FROM unnest($1::text[], $2::text[]) AS k (account_id, communication_id)
         CROSS JOIN LATERAL (
-            SELECT account_id, communication_id, version, thread_id, left_thread_id, inbox_id, line_number, kind,
-                   active, activity_at, received_at, wants_attention, position, actor_id, acted_at, reads_through,
-                   delivered
+            SELECT {", ".join(_WITHOUT_DOCUMENT)}
             FROM communications
             WHERE account_id = k.account_id AND communication_id = k.communication_id
             LIMIT 1 FOR UPDATE
         ) AS c
-        """,
+        """,  # noqa: S608 - put together from constants; every value is an argument
         *_columns(keys),
     )
     return {(row[0], row[1]): Communication(*row.values()) for row in rows}
@@ -80,46 +42,40 @@ async def lock_known_communications(connection: Connection, keys: Collection[Key
 async def insert_communications(connection: Connection, communications: Sequence[Communication]) -> None:
     """Write rows that nobody has made yet; raises `Raced` where somebody has."""
     rows = sorted(map(_COMMUNICATION_VALUES, communications))
-    await insert_new(connection, "communications", (*_COMMUNICATION_COLUMNS, "document"), rows)
+    await insert_new(connection, "communications", tuple(columns.COMMUNICATION), rows)
+    await search.insert_texts(connection, communications)
 
 
 async def save_communications(connection: Connection, communications: Sequence[Communication]) -> None:
     """Write whole rows over rows that are locked."""
     if not communications:
         return
-    columns = zip(*map(_COMMUNICATION_VALUES, communications), strict=True)
     await connection.execute(
-        """
-        INSERT INTO communications (
-            account_id, communication_id, version, thread_id, left_thread_id, inbox_id, line_number, kind, active,
-            activity_at, received_at, wants_attention, position, actor_id, acted_at, reads_through, delivered, document
-        )
-        SELECT * FROM unnest(
-            $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-            $9::boolean[], $10::timestamptz[], $11::timestamptz[], $12::boolean[], $13::text[], $14::text[],
-            $15::timestamptz[], $16::text[], $17::boolean[], $18::text[]
-        )
-        ON CONFLICT (account_id, communication_id) DO UPDATE SET
-            version = excluded.version, thread_id = excluded.thread_id, left_thread_id = excluded.left_thread_id,
-            inbox_id = excluded.inbox_id, line_number = excluded.line_number, kind = excluded.kind,
-            active = excluded.active, activity_at = excluded.activity_at, received_at = excluded.received_at,
-            wants_attention = excluded.wants_attention, position = excluded.position,
-            actor_id = excluded.actor_id, acted_at = excluded.acted_at, reads_through = excluded.reads_through,
-            delivered = excluded.delivered, document = excluded.document
-        """,
-        *columns,
+        f"""
+        INSERT INTO communications ({", ".join(columns.COMMUNICATION)})
+        SELECT * FROM unnest({columns.arrays(columns.COMMUNICATION)})
+        ON CONFLICT (account_id, communication_id) DO UPDATE
+        SET {columns.replaced(tuple(columns.COMMUNICATION)[2:])}
+        """,  # noqa: S608 - put together from constants; every value is an argument
+        *zip(*map(_COMMUNICATION_VALUES, communications), strict=True),
     )
+    await search.save_texts(connection, communications)
 
 
 async def open_threads(connection: Connection, opened: Collection[tuple[str, str, str, str]]) -> None:
     """Make these threads where they are not there yet: (account, thread, inbox, contact number)."""
     await connection.execute(
         """
-        INSERT INTO threads (account_id, thread_id, inbox_id, contact_number)
-        SELECT account_id, thread_id, inbox_id, contact_number
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-            AS k (account_id, thread_id, inbox_id, contact_number)
-        ON CONFLICT DO NOTHING
+        WITH opened AS (
+            INSERT INTO threads (account_id, thread_id, inbox_id, contact_number)
+            SELECT account_id, thread_id, inbox_id, contact_number
+            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+                AS k (account_id, thread_id, inbox_id, contact_number)
+            ON CONFLICT DO NOTHING
+            RETURNING account_id, thread_id, inbox_id, contact_number
+        )
+        INSERT INTO searchable_threads (account_id, thread_id, inbox_id, number)
+        SELECT account_id, thread_id, inbox_id, lower(contact_number) FROM opened
         """,
         *(list(column) for column in zip(*sorted(opened), strict=True)),
     )
@@ -137,96 +93,38 @@ async def lock_threads(
     if not keys:
         return {}
     rows = await connection.fetch(
-        """
+        f"""
         SELECT t.* FROM unnest($1::text[], $2::text[]) AS k (account_id, thread_id)
         CROSS JOIN LATERAL (
-            SELECT account_id, thread_id, inbox_id, contact_number, version, unread, active_calls, last_activity_at,
-                   latest_id, send_failed, read_through, settled_through, marked_unread_at, marked_unread_from,
-                   auto_read_through, newest_attention, unread_since
+            SELECT {", ".join(columns.THREAD)}
             FROM threads
             WHERE account_id = k.account_id AND thread_id = k.thread_id
             LIMIT 1 FOR UPDATE
         ) AS t
-        """,
+        """,  # noqa: S608 - put together from constants; every value is an argument
         *_columns(keys),
     )
-    found = {(row[0], row[1]): thread_of(tuple(row.values())) for row in rows}
+    found = {(row[0], row[1]): columns.thread_of(tuple(row.values())) for row in rows}
     return {(new[0], new[1]): Thread(*new) for new in opened} | found
-
-
-def thread_of(values: Sequence[Any]) -> Thread:
-    """A thread from its columns in the order in which `lock_threads` reads them."""
-    return Thread(
-        values[0],
-        values[1],
-        values[2],
-        values[3],
-        values[4],
-        values[5],
-        values[6],
-        values[7],
-        values[8],
-        values[9],
-        ReadState(values[10], values[11], values[12], values[13], values[14]),
-        values[15],
-        values[16],
-        is_new=False,
-    )
 
 
 async def save_threads(connection: Connection, threads: Sequence[Thread]) -> None:
     """Write whole rows over rows that are locked, and new ones. Raises `Raced`, see `lock_threads`."""
-    await insert_new(
-        connection, "threads", _THREAD_COLUMNS, sorted(_thread_values(thread) for thread in threads if thread.is_new)
-    )
-    known = [_thread_values(thread) for thread in threads if not thread.is_new]
+    new = sorted((columns.values_of(thread) for thread in threads if thread.is_new), key=itemgetter(0, 1))
+    await insert_new(connection, "threads", tuple(columns.THREAD), new)
+    await search.insert_threads(connection, [thread for thread in threads if thread.is_new])
+    await search.save_names(connection, [thread for thread in threads if thread.renamed and not thread.is_new])
+    known = [columns.values_of(thread) for thread in threads if not thread.is_new]
     if not known:
         return
-    columns = zip(*known, strict=True)
     await connection.execute(
-        """
-        INSERT INTO threads (
-            account_id, thread_id, inbox_id, contact_number, version, unread, active_calls, last_activity_at, latest_id,
-            send_failed, read_through, settled_through, marked_unread_at, marked_unread_from, auto_read_through,
-            newest_attention, unread_since
-        )
-        SELECT * FROM unnest(
-            $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::int[], $7::int[], $8::timestamptz[],
-            $9::text[], $10::boolean[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::timestamptz[],
-            $16::text[], $17::timestamptz[]
-        )
-        ON CONFLICT (account_id, thread_id) DO UPDATE SET
-            version = excluded.version, unread = excluded.unread, active_calls = excluded.active_calls,
-            last_activity_at = excluded.last_activity_at, latest_id = excluded.latest_id,
-            send_failed = excluded.send_failed, read_through = excluded.read_through,
-            settled_through = excluded.settled_through, marked_unread_at = excluded.marked_unread_at,
-            marked_unread_from = excluded.marked_unread_from, auto_read_through = excluded.auto_read_through,
-            newest_attention = excluded.newest_attention, unread_since = excluded.unread_since
-        """,
-        *columns,
-    )
-
-
-def _thread_values(thread: Thread) -> tuple[Any, ...]:
-    state = thread.state
-    return (
-        thread.account_id,
-        thread.thread_id,
-        thread.inbox_id,
-        thread.contact_number,
-        thread.version,
-        thread.unread,
-        thread.active_calls,
-        thread.last_activity_at,
-        thread.latest_id,
-        thread.send_failed,
-        state.read_through,
-        state.settled_through,
-        state.marked_unread_at,
-        state.marked_unread_from,
-        state.auto_read_through,
-        thread.newest_attention,
-        thread.unread_since,
+        f"""
+        INSERT INTO threads ({", ".join(columns.THREAD)})
+        SELECT * FROM unnest({columns.arrays(columns.THREAD)})
+        ON CONFLICT (account_id, thread_id) DO UPDATE
+        SET {columns.replaced(tuple(columns.THREAD)[4:])}
+        """,  # noqa: S608 - put together from constants; every value is an argument
+        *zip(*known, strict=True),
     )
 
 
@@ -238,23 +136,40 @@ async def count_threads(connection: Connection, threads: Sequence[Thread]) -> di
     if not threads:
         return {}
     rows = await connection.fetch(
-        """
+        f"""
         SELECT k.account_id, k.thread_id, mark.read_through, unread.count, unread.since,
                coalesce(newest.position, '') AS newest_attention, active.count AS active_calls,
-               latest.activity_at, latest.communication_id, coalesce(NOT sent.delivered, false) AS send_failed
+               latest.activity_at, latest.communication_id, coalesce(NOT sent.delivered, false) AS send_failed,
+               named.contact_name, named.activity_at, named.communication_id
         FROM unnest(
-            $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::timestamptz[]
+            $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[]
         ) AS k (
-            account_id, thread_id, settled_through, marked_unread_at, marked_unread_from, auto_read_through
+            account_id, thread_id, settled_through, unread_marks, auto_read_through, name_is_lost
         )
         CROSS JOIN LATERAL (
             SELECT coalesce(
                 (
-                    SELECT c.reads_through FROM communications AS c
-                    WHERE c.account_id = k.account_id AND c.thread_id = k.thread_id
-                        AND c.reads_through > k.settled_through
-                        AND (k.marked_unread_at IS NULL OR c.acted_at >= k.marked_unread_at)
-                    ORDER BY c.reads_through DESC
+                    -- Between two manual unreads, activity reads up to where the later one begins, and no further.
+                    SELECT least(furthest.reads_through, span.bound) COLLATE "C" AS reads_through
+                    FROM (
+                        SELECT lag(mark.at) OVER (ORDER BY mark.at) AS since, mark.at AS until,
+                               rtrim(mark."from", E'\t') COLLATE "C" AS bound
+                        FROM jsonb_to_recordset(k.unread_marks::jsonb) AS mark (at timestamptz, "from" text)
+                        UNION ALL
+                        SELECT max(mark.at), NULL, NULL
+                        FROM jsonb_to_recordset(k.unread_marks::jsonb) AS mark (at timestamptz)
+                    ) AS span
+                    CROSS JOIN LATERAL (
+                        SELECT c.reads_through FROM communications AS c
+                        WHERE c.account_id = k.account_id AND c.thread_id = k.thread_id
+                            AND c.reads_through > k.settled_through
+                            AND (span.since IS NULL OR c.acted_at >= span.since)
+                            AND (span.until IS NULL OR c.acted_at < span.until)
+                        ORDER BY c.reads_through DESC
+                        LIMIT 1
+                    ) AS furthest
+                    WHERE span.bound IS NULL OR span.bound > k.settled_through COLLATE "C"
+                    ORDER BY 1 DESC
                     LIMIT 1
                 ),
                 k.settled_through
@@ -263,12 +178,7 @@ async def count_threads(connection: Connection, threads: Sequence[Thread]) -> di
         CROSS JOIN LATERAL (
             SELECT count(*) AS count, min(became.unread_at) AS since
             FROM communications AS c
-            CROSS JOIN LATERAL (
-                SELECT CASE
-                    WHEN c.position >= k.marked_unread_from THEN greatest(c.received_at, k.marked_unread_at)
-                    ELSE c.received_at
-                END AS unread_at
-            ) AS became
+            CROSS JOIN LATERAL (SELECT {columns.became_unread("k.unread_marks")} AS unread_at) AS became
             WHERE c.account_id = k.account_id AND c.thread_id = k.thread_id AND c.wants_attention
                 AND c.position > mark.read_through
                 AND (k.auto_read_through IS NULL OR became.unread_at > k.auto_read_through)
@@ -295,13 +205,22 @@ async def count_threads(connection: Connection, threads: Sequence[Thread]) -> di
             ORDER BY c.activity_at DESC, c.communication_id DESC
             LIMIT 1
         ) AS sent ON true
-        """,
+        -- Walks through the thread, newest first: only where the name was lost, which hardly ever happens.
+        LEFT JOIN LATERAL (
+            SELECT c.document::jsonb ->> 'contact_name' AS contact_name, c.activity_at, c.communication_id
+            FROM communications AS c
+            WHERE k.name_is_lost AND c.account_id = k.account_id AND c.thread_id = k.thread_id
+                AND c.document::jsonb ->> 'contact_name' IS NOT NULL
+            ORDER BY c.activity_at DESC, c.communication_id DESC
+            LIMIT 1
+        ) AS named ON true
+        """,  # noqa: S608 - put together from constants; every value is an argument
         [thread.account_id for thread in threads],
         [thread.thread_id for thread in threads],
         [thread.state.settled_through for thread in threads],
-        [thread.state.marked_unread_at for thread in threads],
-        [thread.state.marked_unread_from for thread in threads],
+        [columns.written(thread.state.unread_marks) for thread in threads],
         [thread.state.auto_read_through for thread in threads],
+        [thread.name_is_lost for thread in threads],
     )
     return {
         (row[0], row[1]): Counted(
@@ -313,6 +232,7 @@ async def count_threads(connection: Connection, threads: Sequence[Thread]) -> di
             last_activity_at=row[7],
             latest_id=row[8],
             send_failed=row[9],
+            name=Name(row[10], row[11], row[12]) if row[10] is not None else None,
         )
         for row in rows
     }
@@ -353,22 +273,20 @@ async def lock_threads_due(
 ) -> dict[Key, Thread]:
     """Threads in which something has been unread since `through` or longer; those that others hold are left out."""
     rows = await connection.fetch(
-        """
-        SELECT account_id, thread_id, inbox_id, contact_number, version, unread, active_calls, last_activity_at,
-               latest_id, send_failed, read_through, settled_through, marked_unread_at, marked_unread_from,
-               auto_read_through, newest_attention, unread_since
+        f"""
+        SELECT {", ".join(columns.THREAD)}
         FROM threads
         WHERE account_id = $1 AND inbox_id = $2 AND unread > 0 AND unread_since <= $3
         ORDER BY unread_since
         LIMIT $4
         FOR UPDATE SKIP LOCKED
-        """,
+        """,  # noqa: S608 - put together from constants; every value is an argument
         account_id,
         inbox_id,
         through,
         limit,
     )
-    return {(row[0], row[1]): thread_of(tuple(row.values())) for row in rows}
+    return {(row[0], row[1]): columns.thread_of(tuple(row.values())) for row in rows}
 
 
 def _columns(keys: Collection[tuple[str, ...]]) -> list[list[str]]:
