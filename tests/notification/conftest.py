@@ -23,11 +23,14 @@ from contracts.envelope import Event
 from contracts.fields import Data
 from contracts.inbox_events import CONTACT_NAMED, ContactNamed
 from devstack.mail import MailCatcher, messages
-from notification import storage
+from notification.console_links import ConsoleLinks
 from notification.consumer import Listening
 from notification.letters import Mailbox
+from notification.preferences import Preferences, Subscription, Topic
 from notification.sending import MailConnections, MailServer
+from notification.storage import administration, decisions
 from notification.timers import Evaluating, Mailing
+from notification.unsubscribe_links import UnsubscribeLinks, signing_key
 from notification.watcher_settings import KINDS, EmailKind, put
 from service_kit.consuming import Outcome, Received
 from service_kit.database import Database
@@ -35,6 +38,9 @@ from tests.notification.words import ACCOUNT, INBOX, LIMITS, LONG_AGO, NOW
 from tests.support import FreshDatabase
 
 SENDER = Mailbox("Connected Inbox", "inbox@example.com")
+PUBLIC_URL = "https://inbox.example.com"
+CONSOLE_URL = "https://console.example.com"
+LINKS = UnsubscribeLinks(PUBLIC_URL, [signing_key("a secret that only tests know")])
 
 _TYPES: dict[type[Data], str] = {
     Account: ACCOUNT_EVENT,
@@ -61,6 +67,7 @@ class Notifying:
     mail: MailCatcher
     connections: MailConnections
     now: datetime = NOW
+    max_per_second: float | None = None
     listening: Listening = field(init=False)
     evaluating: Evaluating = field(init=False)
     mailing: Mailing = field(init=False)
@@ -80,8 +87,10 @@ class Notifying:
             self.clock,
             self.connections,
             sender=SENDER,
+            unsubscribe_links=LINKS,
+            console_links=ConsoleLinks(CONSOLE_URL),
             first_pause=timedelta(seconds=30),
-            at_once=4,
+            max_per_second=self.max_per_second,
         )
 
     async def know(self, snapshots: Iterable[Snapshot]) -> None:
@@ -101,10 +110,21 @@ class Notifying:
     ) -> None:
         """Put the inbox's settings as the endpoint does."""
         async with self.database.transaction() as connection:
-            before = await storage.lock_watcher_settings(connection, ACCOUNT, INBOX)
+            before = await administration.lock_watcher_settings(connection, ACCOUNT, INBOX)
             after = put(before, enabled=enabled, events=kinds or KINDS, digest_minutes=digest_minutes, now=since)
-            await storage.save_watcher_settings(connection, ACCOUNT, INBOX, after)
-            await storage.ask_to_re_evaluate(connection, [(ACCOUNT, "inbox", INBOX)])
+            await administration.save_watcher_settings(connection, ACCOUNT, INBOX, after)
+            await decisions.ask_to_re_evaluate(connection, [(ACCOUNT, "inbox", INBOX)])
+
+    async def prefer(self, preferences: Preferences, user_id: str = "wendy") -> None:
+        """Set what a user wants."""
+        async with self.database.transaction() as connection:
+            await administration.lock_preferences(connection, ACCOUNT, user_id)
+            await administration.save_preferences(connection, ACCOUNT, user_id, preferences)
+
+    async def unsubscribe(self, topic: Topic = "watcher_emails", user_id: str = "wendy") -> None:
+        """Stop what a user gets of the inbox."""
+        async with self.database.transaction() as connection:
+            await administration.unsubscribe(connection, Subscription(ACCOUNT, INBOX, user_id, topic), self.now)
 
     async def evaluate(self) -> None:
         """Evaluate all that is due."""

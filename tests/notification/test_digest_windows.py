@@ -14,7 +14,8 @@ def test_the_first_email_is_immediate_and_opens_a_window() -> None:
 
 def test_what_follows_within_the_window_is_held_until_it_ends() -> None:
     window = Window(NOW + FIVE)
-    assert place(window, "missed_call", FIVE, NOW + minutes(4)) == (Held(NOW + FIVE), Window(NOW + FIVE, holds=True))
+    held = Window(NOW + FIVE, holds=True, since=NOW + minutes(4))
+    assert place(window, "missed_call", FIVE, NOW + minutes(4)) == (Held(held), held)
 
 
 def test_a_voicemail_is_never_held() -> None:
@@ -34,8 +35,8 @@ def test_a_digest_opens_the_next_window_so_an_endless_burst_gives_one_email_per_
         match placed:
             case Now():
                 immediate += 1
-            case Held(until):
-                digests.add(until)
+            case Held(held):
+                digests.add(held.ends_at)
     assert immediate == 1
     assert digests == {NOW + minutes(5), NOW + minutes(10), NOW + minutes(15), NOW + minutes(20)}
 
@@ -47,4 +48,5 @@ def test_a_window_of_no_length_holds_nothing() -> None:
 def test_a_digest_that_another_replica_has_begun_takes_nothing_more() -> None:
     now = NOW + minutes(4)
     window = ended_early(Window(NOW + FIVE, holds=True), now)
-    assert place(window, "missed_call", FIVE, now) == (Held(now + FIVE), Window(now + FIVE, holds=True))
+    held = Window(now + FIVE, holds=True, since=now)
+    assert place(window, "missed_call", FIVE, now) == (Held(held), held)

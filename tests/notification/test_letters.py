@@ -11,7 +11,7 @@ import pytest
 
 from contracts.emails import Attachment as RequestedAttachment
 from contracts.emails import EmailRequested, Recipient
-from notification.letters import Attachment, Content, Mailbox, letter, mailbox, report_content
+from notification.letters import Attachment, Content, Handling, Mailbox, letter, mailbox, report_content
 from tests.notification.words import NOW
 
 WENDY = Mailbox("Wendy", "wendy@example.com")
@@ -52,7 +52,8 @@ def test_no_header_can_be_injected_by_a_subject_or_a_name(evil: str) -> None:
     assert message["Bcc"] is None
     assert message["Subject"].startswith("x")
     assert set(message.keys()) == {
-        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress",
+        "MIME-Version", "Content-Type",
     }  # fmt: skip
 
 
@@ -92,6 +93,29 @@ def test_no_line_is_longer_than_smtp_allows() -> None:
     assert b"\n" not in raw.replace(b"\r\n", b"")
 
 
+def test_an_email_can_be_stopped_in_one_click_and_belongs_to_a_thread() -> None:
+    link = "https://inbox.example.com/v1/unsubscribe/v1." + "x" * 400
+    raw = letter(
+        CONTENT,
+        email_id="e-1",
+        sender=SENDER,
+        recipient=WENDY,
+        date=NOW,
+        handling=Handling(unsubscribe=link, thread="t-1"),
+    )
+    assert f"List-Unsubscribe: <{link}>\r\n".encode() in raw
+    message = read(raw)
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["References"] == message["In-Reply-To"] == "<thread-t-1@example.com>"
+    assert message["Message-ID"] == "<e-1@example.com>"
+
+
+def test_a_link_cannot_carry_a_header_in() -> None:
+    handling = Handling(unsubscribe="https://a.example/\r\nBcc: x@y.z")
+    with pytest.raises(ValueError, match="line break"):
+        letter(CONTENT, email_id="e-1", sender=SENDER, recipient=WENDY, date=NOW, handling=handling)
+
+
 def test_a_sender_may_have_a_name() -> None:
     assert mailbox("Connected Inbox <inbox@example.com>") == SENDER
     assert mailbox("inbox@example.com") == Mailbox("", "inbox@example.com")
@@ -121,6 +145,38 @@ def test_a_report_goes_with_its_attachments() -> None:
     assert attachment.get_filename() == "report.csv"
     assert attachment.get_content_type() == "text/csv"
     assert attachment.get_payload(decode=True) == b"day,calls"
+
+
+def with_a_picture(content_id: str = "calls-by-hour") -> EmailRequested:
+    report = a_report()
+    picture = RequestedAttachment(
+        filename="calls-by-hour.png",
+        content_type="image/png",
+        content_base64=base64.b64encode(b"\x89PNG").decode(),
+        content_id=content_id,
+    )
+    return report.model_copy(update={"attachments": (picture, *report.attachments)})
+
+
+def test_a_picture_of_the_html_travels_with_the_html_and_is_no_attachment() -> None:
+    message = a_letter(report_content(with_a_picture()))
+
+    (attachment,) = message.iter_attachments()
+    assert attachment.get_filename() == "report.csv"
+    (alternatives, _) = message.iter_parts()
+    assert [part.get_content_type() for part in alternatives.iter_parts()] == ["text/plain", "multipart/related"]
+    html = message.get_body(("html",))
+    assert html is not None
+    assert html.get_content().strip() == "<p>Calls: 7</p>"
+    (picture,) = (part for part in message.walk() if part.get_content_type() == "image/png")
+    assert picture["Content-ID"] == "<calls-by-hour>"
+    assert picture.get_content_disposition() == "inline"
+    assert picture.get_payload(decode=True) == b"\x89PNG"
+
+
+def test_a_content_id_that_would_break_a_header_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"attachments\.0\.content_id"):
+        report_content(with_a_picture("x>\r\nBcc: everybody@example.com"))
 
 
 def test_a_report_that_can_never_be_sent_names_the_field() -> None:

@@ -199,6 +199,35 @@ async def test_a_burst_gives_the_first_email_and_one_digest_per_window(notifying
     assert len(notifying.inbox) == 6
 
 
+async def test_five_hundred_missed_calls_and_three_watchers_give_one_email_and_one_digest_a_window_each(
+    notifying: Notifying,
+) -> None:
+    watchers = ("wendy", "will", "wanda")
+    await notifying.know(everything(*watchers))
+    await notifying.turn_on(digest_minutes=5)
+    # Ten minutes of it, in batches as a consumer brings them.
+    for batch in range(20):
+        at = notifying.now
+        await notifying.hear(
+            *(
+                a_call("missed", communication_id=f"call-{batch}-{n}", contact_number=f"+155501{n:02}", at=at)
+                for n in range(25)
+            )
+        )
+        await notifying.pass_by(seconds(30))
+    await notifying.pass_by(minutes(5))
+    by_watcher = {
+        name: [subject for to, subject in notifying.subjects if to == f"{name}@example.com"] for name in watchers
+    }
+    for subjects in by_watcher.values():
+        assert len(subjects) == 3
+        (first,) = [subject for subject in subjects if subject.startswith("Missed call from ")]
+        digests = [subject for subject in subjects if subject != first]
+        assert sum(int(subject.partition(" ")[0]) for subject in digests) == 499
+    await notifying.pass_by(hours(1))
+    assert len(notifying.inbox) == 9
+
+
 async def test_a_voicemail_is_not_held_by_the_window(notifying: Notifying) -> None:
     await notifying.know(everything("wendy"))
     await notifying.turn_on(digest_minutes=5)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.communications import CommunicationChanged
 from notification.digest_windows import Window
+from notification.quiet_hours import Quiet, QuietHours
 from notification.watcher_emails import (
     Candidate,
     NoticeKey,
     QueuedEmail,
     Told,
-    WindowKey,
+    WatcherKey,
+    Wishes,
     arrange,
     decide,
     digests_needed,
@@ -27,6 +31,18 @@ from tests.notification.words import INBOX, LIMITS, NOW, a_call, a_message, a_us
 
 WATCHERS = ("wendy", "will")
 
+NIGHTS = Quiet(QuietHours(time(10, 40), time(10, 50)), ZoneInfo("Europe/Berlin"))
+"""Quiet hours that begin ten minutes after NOW on this clock, and last ten."""
+
+WISHES = (
+    Wishes(),
+    Wishes(muted=True),
+    Wishes(unsubscribed=True),
+    Wishes(muted=True, unsubscribed=True),
+    Wishes(quiet=NIGHTS),
+    Wishes(quiet=Quiet(QuietHours(time(9), time(9)), ZoneInfo("America/New_York"))),
+)
+
 
 class Memory:
     """What Postgres keeps, in memory: newest snapshots, notices under their keys, windows, the queue."""
@@ -34,13 +50,15 @@ class Memory:
     def __init__(self, digest_minutes: int) -> None:
         self.now = NOW
         self.settings = settings(digest_minutes=digest_minutes)
+        self.wishes: dict[WatcherKey, Wishes] = {}
         self.newest: dict[tuple[str, str], Candidate] = {}
         self.due: dict[tuple[str, str], datetime] = {}
         self.told: dict[NoticeKey, Told] = {}
-        self.windows: dict[WindowKey, Window] = {}
+        self.windows: dict[WatcherKey, Window] = {}
         self.queue: dict[tuple[str, str], QueuedEmail] = {}
         self.sent: set[tuple[str, str]] = set()
         self.heard: Counter[NoticeKey] = Counter()
+        self.silenced: Counter[NoticeKey] = Counter()
         self.heard_as: dict[NoticeKey, str] = {}
 
     def hear(self, snapshot: CommunicationChanged) -> None:
@@ -64,19 +82,21 @@ class Memory:
                 self.settings,
                 self.now,
                 LIMITS,
+                self.wishes,
             )
             for key in keys
         ]
         by_inbox = {("acme", INBOX): self.settings}
         told = {key: one for key, one in self.told.items() if key[:2] in keys}
-        windows = {key: self.windows[key] for key in windows_needed(verdicts, told, by_inbox) if key in self.windows}
+        needed = windows_needed(verdicts, told, by_inbox, self.now, self.wishes)
+        windows = {key: self.windows[key] for key in needed if key in self.windows}
         not_begun = digests_needed(told, windows) - self.sent
-        arranged = arrange(verdicts, told, by_inbox, windows, not_begun, self.now, LIMITS)
+        arranged = arrange(verdicts, told, by_inbox, windows, not_begun, self.now, LIMITS, self.wishes)
         for email_key, email in arranged.emails.items():
             self.queue.setdefault(email_key, email)
         for key, notice in (arranged.new | arranged.updated).items():
-            purpose = arranged.emails[key[0], notice.email_id].purpose
-            self.told[key] = Told(notice.kind, notice.email_id, purpose, INBOX)
+            purpose = self.queue[key[0], notice.email_id].purpose
+            self.told[key] = Told(notice.kind, notice.candidate.snapshot.version, notice.email_id, purpose, INBOX)
         for key in arranged.dropped:
             del self.told[key]
         self.windows |= arranged.windows
@@ -87,7 +107,18 @@ class Memory:
 
     def send(self) -> None:
         for key, email in self.queue.items():
-            if email.due_at <= self.now and key not in self.sent:
+            if key in self.sent or email.due_at > self.now:
+                continue
+            wishes = self.wishes.get((email.account_id, email.inbox_id, email.user_id), Wishes())
+            if email.outcome or wishes.muted or wishes.unsubscribed:
+                self.sent.add(key)
+                for notice_key, one in self.told.items():
+                    if (notice_key[0], one.email_id) == key and notice_key[2] == email.user_id:
+                        self.silenced[notice_key] += 1
+            elif until := wishes.quiet and wishes.quiet.postponed(self.now, email.due_at):
+                # As the queue keeps it: due when the quiet hours end.
+                self.queue[key] = replace(email, due_at=until)
+            else:
                 self.sent.add(key)
                 for notice_key, one in self.told.items():
                     if (notice_key[0], one.email_id) == key and notice_key[2] == email.user_id:
@@ -113,6 +144,7 @@ STEPS = st.lists(
         st.sampled_from([*versions_of("one"), *versions_of("two"), *versions_of("three")]),
         st.integers(min_value=0, max_value=400).map(lambda seconds: timedelta(seconds=seconds)),
         st.sampled_from(["evaluate", "evaluate everything again", "send"]),
+        st.tuples(st.sampled_from(WATCHERS), st.sampled_from(WISHES)),
     ),
     max_size=80,
 )
@@ -120,7 +152,7 @@ STEPS = st.lists(
 
 @given(steps=STEPS, digest_minutes=st.sampled_from([0, 1, 5]))
 def test_no_order_or_repetition_tells_anybody_twice(
-    steps: list[CommunicationChanged | timedelta | str], digest_minutes: int
+    steps: list[CommunicationChanged | timedelta | str | tuple[str, Wishes]], digest_minutes: int
 ) -> None:
     memory = Memory(digest_minutes)
     for step in steps:
@@ -133,17 +165,20 @@ def test_no_order_or_repetition_tells_anybody_twice(
                 memory.evaluate()
             case "send":
                 memory.send()
+            case (watcher, wishes):
+                memory.wishes["acme", INBOX, watcher] = wishes
             case _:
                 memory.evaluate(all_again=True)
-    for _ in range(3):
+    # All day quiet: everything comes within a day.
+    for pause in (6, 6, 6, 24 * 60 - 30, 6):
         memory.evaluate()
-        memory.now += timedelta(minutes=6)
+        memory.now += timedelta(minutes=pause)
         memory.send()
-    assert all(times == 1 for times in memory.heard.values())
-    # And nothing is lost: whoever is to be told by the newest snapshots has been.
+    assert all(times == 1 for times in (memory.heard + memory.silenced).values())
+    # And nothing is lost: whoever is to be told by the newest snapshots has been, or did not want to be.
     for key, newest in memory.newest.items():
         if newest.snapshot.unread_at is not None:
-            assert all((*key, watcher) in memory.heard for watcher in WATCHERS)
+            assert all((*key, watcher) in memory.heard + memory.silenced for watcher in WATCHERS)
 
 
 @given(order=st.permutations(versions_of("one")))

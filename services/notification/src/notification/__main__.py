@@ -27,8 +27,10 @@ def main() -> None:
         utc_now,
         MailConnections(settings.mail_server, settings.smtp_connections),
         sender=settings.sender,
+        unsubscribe_links=settings.unsubscribe_links,
+        console_links=settings.console_links,
         first_pause=settings.email_retry_pause,
-        at_once=settings.smtp_connections,
+        max_per_second=settings.smtp_max_per_second,
     )
     evaluating = Evaluating(database, utc_now, settings.limits, send=mailing.wake)
     upkeep = Upkeep(database, utc_now)
@@ -49,7 +51,7 @@ def main() -> None:
         publisher=publisher,
         consumer=consumer,
         timers=[evaluating.timer, mailing.timer, *upkeep.timers],
-        routers=[router(database, utc_now, new_id)],
+        routers=[router(database, utc_now, new_id, settings.unsubscribe_links)],
     ).run()
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, assert_never
 
+from notification.preferences import SilencedAs
+
 GIVE_UP_AFTER: Final = timedelta(days=5)
 LONGEST_PAUSE: Final = timedelta(hours=4)
 
-FinalOutcome = Literal["sent", "refused", "expired", "withdrawn"]
+FinalOutcome = Literal["sent", "refused", "expired", "withdrawn", "muted", "unsubscribed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not now: a 4xx answer, or no server to talk to."""
+    """Not now. `slow`: for what the server said or did about this e-mail, not for want of a server."""
 
     detail: str
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,21 @@ class Withdrawn:
     detail: str
 
 
-Result = Accepted | Deferred | Refused | Withdrawn
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Its reader has asked not to have it (N6)."""
+
+    outcome: SilencedAs
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Its reader's quiet hours hold until then: this was no attempt (N6)."""
+
+    until: datetime
+
+
+Result = Accepted | Deferred | Refused | Withdrawn | Unwanted | Postponed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +68,24 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The next attempt is made `at` then."""
+    """The next attempt is made `at` then. `slow`: it must not hold up others."""
 
     at: datetime
     detail: str
+    slow: bool = False
 
 
-def after(result: Result, *, attempts: int, due_at: datetime, now: datetime, first_pause: timedelta) -> Over | Again:
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing was attempted: it is due `at` then, as if it had been queued for that time."""
+
+    at: datetime
+
+
+Comes = Over | Again | Later
+
+
+def after(result: Result, *, attempts: int, due_at: datetime, now: datetime, first_pause: timedelta) -> Comes:
     """What comes of the `attempts`-th attempt. Pauses double from `first_pause` up to four hours, for five
     days from `due_at`.
     """
@@ -68,10 +96,14 @@ def after(result: Result, *, attempts: int, due_at: datetime, now: datetime, fir
             return Over("refused", detail)
         case Withdrawn(detail):
             return Over("withdrawn", detail)
-        case Deferred(detail):
+        case Unwanted(outcome):
+            return Over(outcome)
+        case Postponed(until):
+            return Later(until)
+        case Deferred(detail, slow):
             if now - due_at >= GIVE_UP_AFTER:
                 return Over("expired", detail)
             pause = min(first_pause * 2 ** min(max(attempts - 1, 0), 20), LONGEST_PAUSE)
-            return Again(min(now + pause, due_at + GIVE_UP_AFTER), detail)
+            return Again(min(now + pause, due_at + GIVE_UP_AFTER), detail, slow)
         case unknown:
             assert_never(unknown)

@@ -12,9 +12,9 @@ from contracts.emails import EmailRequested
 from contracts.envelope import Reason
 from contracts.inbox_events import ContactNamed
 from contracts.topics import COMMUNICATION_EVENTS, DIRECTORY_EVENTS, EMAIL_REQUESTS, INBOX_EVENTS, Topic
-from notification import storage
 from notification.letters import report_content
-from notification.storage import ContactName
+from notification.storage import decisions, queue
+from notification.storage.decisions import ContactName
 from notification.watcher_emails import Candidate, Limits, explained_at, kept_until, may_matter
 from service_kit import directory_copy
 from service_kit.clock import Clock
@@ -63,7 +63,7 @@ class Listening:
                 if isinstance(change.after, Inbox | User)
             ]
             if concerned:
-                await storage.ask_to_re_evaluate(connection, concerned)
+                await decisions.ask_to_re_evaluate(connection, concerned)
         if concerned:
             self._evaluate()
         return NOTHING_TO_PUBLISH
@@ -79,7 +79,7 @@ class Listening:
             if known is None or (known.named_at, known.event_id) < (name.named_at, name.event_id):
                 newest[key] = name
         async with self._database.transaction() as connection:
-            await storage.keep_newest_names(connection, newest.values())
+            await decisions.keep_newest_names(connection, newest.values())
         return NOTHING_TO_PUBLISH
 
     async def hear_communications(self, received: Sequence[Received[CommunicationChanged]]) -> Outcome:
@@ -102,11 +102,12 @@ class Listening:
                     snapshot,
                     waits_from=min(snapshot.received_at, now),
                     origin_at=one.event.origin_at,
+                    traceparent=one.event.traceparent,
                 )
         if not newest:
             return NOTHING_TO_PUBLISH
         async with self._database.transaction() as connection:
-            await storage.keep_newest_snapshots(
+            await decisions.keep_newest_snapshots(
                 connection,
                 [
                     (
@@ -131,6 +132,9 @@ class Listening:
                 except ValueError as error:
                     rejected.append(Rejected(one, Reason.BAD_DATA, f"data.{error}"))
                     continue
-                await storage.queue_report(connection, one.event.account_id, one.event.data, one.event.origin_at, now)
+                event = one.event
+                await queue.queue_report(
+                    connection, event.account_id, event.data, event.origin_at, now, event.traceparent
+                )
         self._send()
         return Outcome(rejected=rejected)

@@ -1,7 +1,8 @@
 """An e-mail as the bytes that go over the wire (RFC 5322), from parts that are safe in headers.
 
-Built with the standard library's older classes: the newer ones parse each header as they write it, at four
-times the cost for the same bytes. What they would refuse is refused here.
+The standard library encodes names, dates, bodies and attachments. Its message classes put only the attachments
+together: for the rest they cost more than the whole sending does, most of it to parse and copy again what was
+written a moment before. What they would refuse is refused here.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.charset import QP, Charset
 from email.encoders import encode_base64
 from email.mime.base import MIMEBase
-from email.mime.multipart import MIMEMultipart
-from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import compat32
 from email.utils import format_datetime, formataddr, parseaddr
 from typing import Final
@@ -29,9 +29,10 @@ _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CONTENT_TYPE: Final = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,64})/([A-Za-z0-9!#$&^_.+-]{1,64})")
 _MAX_SUBJECT: Final = 250
 _WORD_BYTES: Final = 39
-_WIRE: Final = compat32.clone(linesep="\r\n")
-_UTF8: Final = Charset("utf-8")
-_UTF8.body_encoding = QP
+# Under RFC 5322's 998 characters; folded at 78, a long link would begin on the line after its header's name, which
+# not every reader of List-Unsubscribe takes.
+_MAX_LINE: Final = 900
+_WIRE: Final = compat32.clone(linesep="\r\n", max_line_length=_MAX_LINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,15 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes with an e-mail. `content_type` without parameters."""
+    """A file that goes with an e-mail. `content_type` without parameters.
+
+    With a `content_id` it is a picture that the HTML shows as `cid:<content_id>` (RFC 2392).
+    """
 
     filename: str
     content_type: str
     content: bytes
+    content_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,44 +79,67 @@ def is_address(address: str) -> bool:
     return _ADDRESS.fullmatch(address) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What an e-mail tells mail programs of how to treat it.
+
+    `unsubscribe`: the address that stops such e-mails (RFC 8058). `thread`: what the e-mails that belong
+    together share; they point to a Message-ID of its own that no e-mail has (RFC 5322 §3.6.4).
+    """
+
+    unsubscribe: str | None = None
+    thread: str | None = None
+
+
+NO_HANDLING: Final = Handling()
+
+
 def message_id(email_id: str, sender: Mailbox) -> str:
     """The Message-ID of an e-mail, the same in every attempt: what tells a duplicate."""
     return f"<{email_id}@{sender.address.rpartition('@')[2]}>"
 
 
-def letter(content: Content, *, email_id: str, sender: Mailbox, recipient: Mailbox, date: datetime) -> bytes:
-    """The e-mail in bytes: plain text and HTML as alternatives, then the attachments.
+def letter(
+    content: Content,
+    *,
+    email_id: str,
+    sender: Mailbox,
+    recipient: Mailbox,
+    date: datetime,
+    handling: Handling = NO_HANDLING,
+) -> bytes:
+    """The e-mail in bytes: plain text and HTML with its pictures (RFC 2387) as alternatives, then the attachments.
 
     Raises ValueError for a recipient that is no address.
     """
     if not is_address(recipient.address):
         raise ValueError("the recipient's address is not one")
-    # Neither quoted-printable nor base64 can hold "=_": no part can end before its time.
-    message = MIMEMultipart("alternative", boundary=f"=_{email_id}")
-    for subtype, text in (("plain", content.text), ("html", content.html)):
-        part = MIMENonMultipart("text", subtype)
-        part.set_payload(text, _UTF8)
-        message.attach(part)
-    if content.attachments:
-        alternatives = message
-        message = MIMEMultipart("mixed", boundary=f"=_mixed-{email_id}")
-        message.attach(alternatives)
-        for attachment in content.attachments:
-            message.attach(_part(attachment))
+    pictures = [one for one in content.attachments if one.content_id is not None]
+    files = [one for one in content.attachments if one.content_id is None]
+    html = _text("html", content.html)
+    if pictures:
+        html = _multipart("related", f"=_related-{email_id}", [html, *map(_part, pictures)], '; type="text/html"')
+    whole = _multipart("alternative", f"=_{email_id}", [_text("plain", content.text), html])
+    if files:
+        whole = _multipart("mixed", f"=_mixed-{email_id}", [whole, *map(_part, files)])
     headers = {
         "From": _shown(sender),
         "To": _shown(recipient),
         "Subject": _encoded(one_line(content.subject, _MAX_SUBJECT)),
         "Date": format_datetime(date),
         "Message-ID": message_id(email_id, sender),
+        # RFC 3834, and the same for Exchange, which answers to machines otherwise.
         "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
     }
-    for name, value in headers.items():
-        # The standard library lets some crafted headers through before 3.11.15: refused here, whatever made them.
-        if "\r" in value or "\n" in value:
-            raise ValueError(f"the {name} header holds a line break")
-        message[name] = value
-    return message.as_bytes(policy=_WIRE)
+    if handling.thread:
+        headers |= dict.fromkeys(("In-Reply-To", "References"), message_id(f"thread-{handling.thread}", sender))
+    if handling.unsubscribe:
+        headers |= {
+            "List-Unsubscribe": f"<{handling.unsubscribe}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+    return _head(headers) + b"MIME-Version: 1.0\r\n" + whole
 
 
 def report_content(request: EmailRequested) -> Content:
@@ -129,6 +157,7 @@ def report_content(request: EmailRequested) -> Content:
                 filename=attachment.filename,
                 content_type=_content_type(attachment.content_type),
                 content=_decoded(attachment.content_base64, index),
+                content_id=_content_id(attachment.content_id, index),
             )
             for index, attachment in enumerate(request.attachments)
         ),
@@ -153,14 +182,53 @@ def _encoded(line: str) -> str:
     return " ".join(f"=?utf-8?b?{base64.b64encode(word).decode()}?=" for word in words)
 
 
-def _part(attachment: Attachment) -> MIMEBase:
+def _head(headers: Mapping[str, str]) -> bytes:
+    """Header lines, each of them ended; folded between words where one would be longer than SMTP allows.
+
+    Raises ValueError for a value that could end its line: whatever made it, nothing gets in after it.
+    """
+    lines: list[str] = []
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"the {name} header holds a line break, or what else can't stand in a header")
+        line = f"{name}: {value}"
+        if len(line) > _MAX_LINE:
+            lines += textwrap.wrap(
+                line, _MAX_LINE, subsequent_indent=" ", break_long_words=False, break_on_hyphens=False
+            )
+        else:
+            lines.append(line)
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+
+
+def _text(subtype: str, text: str) -> bytes:
+    head = _head({"Content-Type": f'text/{subtype}; charset="utf-8"', "Content-Transfer-Encoding": "quoted-printable"})
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return head + b"\r\n" + binascii.b2a_qp(lines.encode(), istext=True).replace(b"\n", b"\r\n")
+
+
+def _multipart(subtype: str, boundary: str, parts: Sequence[bytes], parameters: str = "") -> bytes:
+    """Parts, each with its own head, as one (RFC 2046 §5.1).
+
+    Neither quoted-printable nor base64 can hold "=_", with which every boundary begins: no part ends before its time.
+    """
+    head = _head({"Content-Type": f'multipart/{subtype}; boundary="{boundary}"{parameters}'})
+    delimiter = f"--{boundary}".encode("ascii")
+    opened = b"".join(b"\r\n" + delimiter + b"\r\n" + part for part in parts)
+    return head + opened + b"\r\n" + delimiter + b"--\r\n"
+
+
+def _part(attachment: Attachment) -> bytes:
     main, _, sub = attachment.content_type.partition("/")
     part = MIMEBase(main, sub)
     part.set_payload(attachment.content)
     encode_base64(part)
     name = one_line(attachment.filename)
-    part.add_header("Content-Disposition", "attachment", filename=name if name.isascii() else ("utf-8", "", name))
-    return part
+    if attachment.content_id is not None:
+        part.add_header("Content-ID", f"<{attachment.content_id}>")
+    shown = "attachment" if attachment.content_id is None else "inline"
+    part.add_header("Content-Disposition", shown, filename=name if name.isascii() else ("utf-8", "", name))
+    return part.as_bytes(policy=_WIRE)
 
 
 def _content_type(text: str) -> str:
@@ -169,6 +237,12 @@ def _content_type(text: str) -> str:
     if not _CONTENT_TYPE.fullmatch(plain) or plain.startswith(("multipart/", "message/")):
         return "application/octet-stream"
     return plain
+
+
+def _content_id(text: str | None, index: int) -> str | None:
+    if text is not None and not _ID.fullmatch(text):
+        raise ValueError(f"attachments.{index}.content_id: is not an id")
+    return text
 
 
 def _decoded(content: str, index: int) -> bytes:

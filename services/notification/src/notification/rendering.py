@@ -1,10 +1,11 @@
-"""The e-mails to watchers, as text and as HTML, by Jinja2 templates that escape everything (N7)."""
+"""What readers see: e-mails as text and as HTML, and the pages behind their links. All of it escaped (N7)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -12,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from contracts.communications import CommunicationChanged
 from notification import wording
 from notification.letters import Content
+from notification.preferences import Topic
 from notification.watcher_settings import EmailKind
 
 _TEMPLATES: Final = Environment(
@@ -21,10 +23,24 @@ _TEMPLATES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
+    # Templates are part of a release: looking at their files for each e-mail costs a third of its rendering.
+    auto_reload=False,
 )
+_TEMPLATES.filters["quoted"] = wording.quoted
 
 MAX_LISTED: Final = 100
 """How many communications a digest lists; it counts them all."""
+_MAX_BODY_IN_DIGEST: Final = 400
+_MAX_PREVIEW: Final = 120
+_END_OF_BODY: Final = re.compile(r"</body\s*>", re.IGNORECASE)
+
+PageState = Literal["asks", "is stopped", "is now stopped", "is back"]
+
+_STOPPING: Final[dict[Topic, str]] = {
+    "watcher_emails": "watcher e-mails",
+    "daily_activity": "daily activity reports",
+    "voice_analytics": "voice analytics reports",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +51,41 @@ class Shown:
     snapshot: CommunicationChanged
     contact_name: str | None = None
     line_name: str | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads the e-mail."""
+    """Who reads the e-mail, and what stops it."""
 
     name: str
     zone: ZoneInfo
+    stop_link: str | None = None
+    inbox_link: str | None = None
 
 
 def watcher_email(shown: Sequence[Shown], reader: Reader, inbox_name: str) -> Content:
     """The e-mail that tells of one communication, or the digest of several; oldest first."""
     inbox = wording.one_line(inbox_name)
-    items = [_item(one, reader) for one in shown]
-    if len(items) == 1:
+    longest = wording.MAX_BODY if len(shown) == 1 else _MAX_BODY_IN_DIGEST
+    items = [_item(one, reader, longest) for one in shown[:MAX_LISTED]]
+    if len(shown) == 1:
         template, subject = "one", wording.subject(shown[0].kind, items[0]["who"], inbox)
     else:
         template, subject = "digest", wording.digest_subject([one.kind for one in shown], inbox)
     values: dict[str, Any] = {
         "subject": subject,
-        "reader": wording.one_line(reader.name),
+        "preview": _preview(items),
         "inbox": inbox,
+        "inbox_link": reader.inbox_link,
+        "stop_link": reader.stop_link,
         "item": items[0],
-        "items": items[:MAX_LISTED],
-        "more": max(len(items) - MAX_LISTED, 0),
+        "items": items,
+        "more": max(len(shown) - MAX_LISTED, 0),
         "counted": wording.counted(one.kind for one in shown),
+        "period": wording.period(
+            min(one.snapshot.started_at for one in shown), max(one.snapshot.started_at for one in shown), reader.zone
+        ),
     }
     return Content(
         subject=subject,
@@ -69,20 +94,62 @@ def watcher_email(shown: Sequence[Shown], reader: Reader, inbox_name: str) -> Co
     )
 
 
-def _item(shown: Shown, reader: Reader) -> dict[str, Any]:
+def stoppable(report: Content, stop_link: str) -> Content:
+    """A report that says why one gets it and how to stop it; reporting, which writes it, can't make the link."""
+    html_foot = _TEMPLATES.get_template("report_foot.html.j2").render(stop_link=stop_link)
+    ends = list(_END_OF_BODY.finditer(report.html))
+    at = ends[-1].start() if ends else len(report.html)
+    return replace(
+        report,
+        text=report.text.rstrip("\n") + _TEMPLATES.get_template("report_foot.txt.j2").render(stop_link=stop_link),
+        html=report.html[:at] + html_foot + report.html[at:],
+    )
+
+
+def unsubscribe_page(state: PageState, topic: Topic, inbox_name: str | None) -> str:
+    """The page behind the link that stops an e-mail, with a button that does it, or that takes it back."""
+    return _TEMPLATES.get_template("unsubscribe.html.j2").render(
+        state=state,
+        what=_STOPPING[topic],
+        is_report=topic != "watcher_emails",
+        inbox=wording.one_line(inbox_name) if inbox_name else "this inbox",
+    )
+
+
+def unusable_link_page() -> str:
+    """The page for a link that was not made here."""
+    return _TEMPLATES.get_template("unusable_link.html.j2").render()
+
+
+def _preview(items: Sequence[dict[str, Any]]) -> str:
+    """What a list of e-mails shows beside the subject."""
+    first = items[0]
+    if len(items) > 1:
+        return wording.one_line(", ".join(dict.fromkeys(str(item["who"]) for item in items)), _MAX_PREVIEW)
+    said = first["transcript"] or first["text"]
+    return wording.one_line(said or f"{first['line']}, {first['when']}", _MAX_PREVIEW)
+
+
+def _item(shown: Shown, reader: Reader, longest: int) -> dict[str, Any]:
     snapshot = shown.snapshot
     voicemail = snapshot.voicemail
     line = wording.one_line(shown.line_name) if shown.line_name else ""
     transcript = voicemail.transcript if voicemail else None
+    name = wording.one_line(shown.contact_name or snapshot.contact_name or "")
+    number = wording.number_of(snapshot.contact_number)
+    line_number = wording.number_of(snapshot.line_number)
     return {
         "kind": shown.kind,
         "title": wording.NAMES[shown.kind],
-        "who": wording.contact(shown.contact_name or snapshot.contact_name, snapshot.contact_number),
-        "line": f"{line} ({snapshot.line_number})" if line else snapshot.line_number,
+        "who": wording.contact(name, snapshot.contact_number),
+        "name": name or number[:1].upper() + number[1:],
+        "number": number if name else None,
+        "line": f"{line} ({line_number})" if line else line_number,
         "when": wording.moment(snapshot.started_at, reader.zone),
+        "short_when": wording.short_moment(snapshot.started_at, reader.zone),
         "waited": wording.duration(snapshot.wait_seconds) if snapshot.wait_seconds else None,
         "after_hours": bool(snapshot.after_hours),
-        "text": wording.body(snapshot.body) if snapshot.body else None,
+        "text": wording.body(snapshot.body, longest) if snapshot.body else None,
         "media": [
             {"url": url, "content_type": wording.one_line(media.content_type)}
             for media in snapshot.media
@@ -96,5 +163,6 @@ def _item(shown: Shown, reader: Reader) -> dict[str, Any]:
             else None
         ),
         "recording": wording.link(voicemail.recording_url) if voicemail else None,
-        "transcript": wording.body(transcript) if transcript else None,
+        "transcript": wording.body(transcript, longest) if transcript else None,
+        "link": shown.link,
     }

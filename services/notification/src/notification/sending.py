@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 import aiosmtplib
 from aiosmtplib import (
@@ -26,17 +27,34 @@ _MAX_IDLE_SECONDS: Final = 30.0
 _MAX_LETTERS: Final = 100
 
 
+# RFC 4954 and RFC 3207: what is wrong is how we came, not what we brought.
+_NOT_LET_IN: Final = frozenset({530, 534, 535, 538})
+
+StartTls = Literal["auto", "required", "off"]
+
+
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where e-mails are handed over. STARTTLS is used wherever it is offered."""
+    """Where e-mails are handed over.
+
+    `start_tls`: `auto` uses it where it is offered, and insists on it where there is a password to send;
+    `required` insists; `off` never asks for it.
+    """
 
     host: str
     port: int
     implicit_tls: bool = False
     username: str | None = None
     password: str | None = None
+    start_tls: StartTls = "auto"
     verify_certificates: bool = True
+    ca_file: str | None = None
     timeout: timedelta = timedelta(seconds=60)
+
+    @property
+    def name(self) -> str:
+        """What it is called where something is kept for each server."""
+        return f"{self.host}:{self.port}"
 
 
 @dataclass(slots=True)
@@ -51,6 +69,9 @@ class MailConnections:
 
     def __init__(self, server: MailServer, connections: int) -> None:
         self._server = server
+        self.server_name = server.name
+        self.count = connections
+        self._tls = _tls_context(server)
         self._free = asyncio.Semaphore(connections)
         self._idle: list[_Idle] = []
 
@@ -58,7 +79,8 @@ class MailConnections:
         """Hand one e-mail for one recipient to the server, and say what it answered.
 
         A 5xx to this e-mail (its sender, recipient or content) is a refusal. Whatever keeps us from talking
-        to the server at all is not the e-mail's fault, whatever its code: a deferral.
+        to the server at all (no server, no trust, no right) is not the e-mail's fault, whatever its code: a
+        deferral, which is not slow.
         """
         async with self._free:
             try:
@@ -72,8 +94,9 @@ class MailConnections:
                 await self._reset(used)
                 return _answered(error)
             except (SMTPException, OSError, TimeoutError) as error:
+                # Whether it was accepted can't be known: it comes again, with the same Message-ID.
                 used.connection.close()
-                return _failed(error)
+                return _failed(error, slow=True)
             except BaseException:
                 used.connection.close()
                 raise
@@ -118,13 +141,16 @@ class MailConnections:
 
     async def _connect(self) -> aiosmtplib.SMTP:
         server = self._server
+        # None: where it is offered. A password must not go over an open wire because somebody hid the offer.
+        start_tls = {"off": False, "required": True, "auto": True if server.username else None}[server.start_tls]
         connection = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
             username=server.username,
             password=server.password,
             use_tls=server.implicit_tls,
-            validate_certs=server.verify_certificates,
+            start_tls=False if server.implicit_tls else start_tls,
+            tls_context=self._tls,
             timeout=server.timeout.total_seconds(),
         )
         try:
@@ -152,15 +178,28 @@ class MailConnections:
         self._idle.append(used)
 
 
-def _failed(error: Exception) -> Deferred | Refused:
-    if isinstance(error, SMTPSenderRefused):
+def _failed(error: Exception, *, slow: bool = False) -> Deferred | Refused:
+    if isinstance(error, SMTPSenderRefused) and error.code not in _NOT_LET_IN:
         return _answered(error)
-    return Deferred(one_line(f"{type(error).__name__}: {error}", _MAX_DETAIL))
+    return Deferred(_kept(f"{type(error).__name__}: {error}"), slow)
 
 
 def _answered(error: SMTPResponseException) -> Deferred | Refused:
-    detail = one_line(f"{error.code} {error.message}", _MAX_DETAIL)
-    return Refused(detail) if 500 <= error.code < 600 else Deferred(detail)
+    detail = _kept(f"{error.code} {error.message}")
+    return Refused(detail) if 500 <= error.code < 600 else Deferred(detail, slow=True)
+
+
+def _kept(said: str) -> str:
+    """What a server said as it can be written down: what it said in another encoding than UTF-8 is no text."""
+    return one_line(said.encode(errors="replace").decode(), _MAX_DETAIL)
+
+
+def _tls_context(server: MailServer) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=server.ca_file)
+    if not server.verify_certificates:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def _quit(connection: aiosmtplib.SMTP) -> None:

@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
+from weakref import WeakValueDictionary
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from contracts.directory import User
-from notification import storage, wording
-from notification.attempts import Accepted, Again, Deferred, Over, Refused, Result, Withdrawn, after
-from notification.letters import Content, Mailbox, letter, report_content
+from notification import wording
+from notification.attempts import (
+    Accepted,
+    Again,
+    Deferred,
+    Later,
+    Over,
+    Postponed,
+    Refused,
+    Result,
+    Unwanted,
+    Withdrawn,
+    after,
+)
+from notification.console_links import ConsoleLinks, thread_of
+from notification.letters import Content, Handling, Mailbox, letter, report_content
 from notification.metrics import EMAIL_ATTEMPTS, EMAIL_OLDEST_AGE, EVENT_TO_EMAIL, SERVICE
-from notification.rendering import Reader, Shown, watcher_email
+from notification.preferences import Subscription, silenced_as
+from notification.quiet_hours import Quiet
+from notification.rate_limits import refilled, taken
+from notification.rendering import Reader, Shown, stoppable, watcher_email
 from notification.sending import MailConnections
-from notification.storage import ClaimedEmail
+from notification.storage import administration, decisions, queue
+from notification.storage.queue import Attempt, ClaimedEmail, Room
+from notification.unsubscribe_links import UnsubscribeLinks
 from notification.watcher_emails import Limits, arrange, decide, digests_needed, windows_needed
 from notification.watcher_settings import DEFAULT
+from service_kit import tracing
 from service_kit.clock import Clock
-from service_kit.database import Database, is_transient
+from service_kit.database import Connection, Database, is_transient
 from service_kit.timers import Timer
 
 log = structlog.get_logger()
@@ -31,10 +55,10 @@ _FORGET_EVERY: Final = timedelta(minutes=10)
 _EVALUATED_AT_ONCE: Final = 500
 _RE_EVALUATED_AT_ONCE: Final = 100
 _FORGOTTEN_AT_ONCE: Final = 5_000
-_LEASE: Final = timedelta(seconds=60)
-_RENEW_EVERY: Final = timedelta(seconds=15)
+_LEASE: Final = timedelta(seconds=30)
+_RENEW_EVERY: Final = timedelta(seconds=8)
 _DRAIN_SECONDS: Final = 8.0
-_CLAIMED_PER_CONNECTION: Final = 4
+_CLAIMED_PER_CONNECTION: Final = 16
 _MEASURED_WHEN_YOUNGER: Final = timedelta(hours=1)
 
 
@@ -56,14 +80,15 @@ class Evaluating:
         """Decide on one batch and queue the e-mails that come of it; True when more may be due."""
         now, limits = self._clock(), self._limits
         async with self._database.transaction() as connection:
-            asked = await storage.take_re_evaluations(connection, now, _RE_EVALUATED_AT_ONCE)
+            asked = await decisions.take_re_evaluations(connection, now, _RE_EVALUATED_AT_ONCE)
         async with self._database.transaction() as connection:
-            due = await storage.take_due_communications(connection, now, _EVALUATED_AT_ONCE)
+            due = await decisions.take_due_communications(connection, now, _EVALUATED_AT_ONCE)
             if not due:
                 return asked == _RE_EVALUATED_AT_ONCE
             concerned = {candidate.inbox for candidate in due}
-            settings = await storage.watcher_settings(connection, concerned)
-            inboxes, users = await storage.watched_inboxes(connection, concerned)
+            settings = await administration.watcher_settings(connection, concerned)
+            inboxes, users = await decisions.watched_inboxes(connection, concerned)
+            wishes = await decisions.wishes(connection, inboxes, users)
             verdicts = [
                 decide(
                     candidate,
@@ -72,16 +97,18 @@ class Evaluating:
                     settings.get(candidate.inbox, DEFAULT),
                     now,
                     limits,
+                    wishes,
                 )
                 for candidate in due
             ]
-            told = await storage.told(connection, [candidate.key for candidate in due])
-            windows = await storage.lock_windows(connection, windows_needed(verdicts, told, settings))
-            not_begun = await storage.lock_digests_not_begun(connection, digests_needed(told, windows))
-            arrangement = arrange(verdicts, told, settings, windows, not_begun, now, limits)
+            told = await decisions.told(connection, [candidate.key for candidate in due])
+            needed = windows_needed(verdicts, told, settings, now, wishes)
+            windows = await decisions.lock_windows(connection, needed)
+            not_begun = await decisions.lock_digests_not_begun(connection, digests_needed(told, windows))
+            arrangement = arrange(verdicts, told, settings, windows, not_begun, now, limits, wishes)
             if not arrangement.is_empty:
-                await storage.save_arrangement(connection, arrangement, now)
-            await storage.set_evaluation_times(
+                await decisions.save_arrangement(connection, arrangement, now)
+            await decisions.set_evaluation_times(
                 connection, {verdict.candidate.key: verdict.again_at for verdict in verdicts}
             )
         if arrangement.emails:
@@ -89,8 +116,59 @@ class Evaluating:
         return asked == _RE_EVALUATED_AT_ONCE or len(due) == _EVALUATED_AT_ONCE
 
 
+class Recording:
+    """Writes what came of attempts, for as long as it takes.
+
+    None waits for company, the first is written at once; what comes while it is being written goes together, in one
+    transaction.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turn = asyncio.Lock()
+        self._waiting: list[Attempt] = []
+
+    async def record(self, attempt: Attempt) -> None:
+        """Write it, alone or with others; it is committed when this returns."""
+        self._waiting.append(attempt)
+        async with self._turn:
+            if attempt not in self._waiting:
+                return
+            together = list(self._waiting)
+            try:
+                await self._write(together)
+            except Exception:
+                # The database refuses something in one of them. Each is written by itself: one is at fault, at most.
+                self._waiting.remove(attempt)
+                if len(together) == 1:
+                    raise
+                await self._write([attempt])
+            else:
+                # Not before: whoever has the next turn writes what one who was cancelled has left.
+                del self._waiting[: len(together)]
+
+    async def _write(self, attempts: Sequence[Attempt]) -> None:
+        pause = 0.1
+        while True:
+            try:
+                async with self._database.transaction() as connection:
+                    await queue.record_attempts(connection, attempts)
+                return
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                # The server has them: giving up here would send them twice.
+                log.warning("email_outcomes_not_recorded_yet", error=type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+
 class Mailing:
-    """Sends what is queued, over several connections; each e-mail's outcome is recorded on its own."""
+    """Sends what is queued, over several connections; what came of each e-mail is recorded as soon as it is known.
+
+    No connection takes another e-mail before the one that it had is recorded: a kill may send again what one
+    connection was about, and no more.
+    """
 
     def __init__(
         self,
@@ -99,15 +177,25 @@ class Mailing:
         connections: MailConnections,
         *,
         sender: Mailbox,
+        unsubscribe_links: UnsubscribeLinks,
+        console_links: ConsoleLinks,
         first_pause: timedelta,
-        at_once: int,
+        max_per_second: float | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
+        self._recording = Recording(database)
         self._connections = connections
         self._sender = sender
+        self._unsubscribe_links = unsubscribe_links
+        self._console_links = console_links
         self._first_pause = first_pause
-        self._at_once = at_once * _CLAIMED_PER_CONNECTION
+        self._max_per_second = max_per_second
+        self._at_once = connections.count * _CLAIMED_PER_CONNECTION
+        # However slow some of it is, half of the connections are for the others.
+        self._half = max(connections.count // 2, 1)
+        self._slots = asyncio.Semaphore(connections.count)
+        self._of_a_reader: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
         self._queued = asyncio.Event()
         self.timer = Timer("send-emails", _POLL, self.send_due)
 
@@ -124,10 +212,9 @@ class Mailing:
         try:
             while True:
                 self._queued.clear()
-                room = self._at_once - len(sending)
                 # A claim costs a transaction: not for each e-mail that goes, but as soon as half have gone.
-                if room and (look or room * 2 >= self._at_once):
-                    for email in await self._claim(room, idle=not sending):
+                if look or (self._at_once - len(sending)) * 2 >= self._at_once:
+                    for email in await self._claim(list(sending.values())):
                         sending[asyncio.create_task(self._send(email))] = email
                 if not sending:
                     return False
@@ -146,20 +233,38 @@ class Mailing:
                 for task in sending:
                     task.cancel()
 
-    async def _claim(self, room: int, *, idle: bool) -> list[ClaimedEmail]:
+    async def _claim(self, sending: list[ClaimedEmail]) -> list[ClaimedEmail]:
+        slow = sum(email.slow for email in sending)
+        share = max(self._at_once // 2, 1)
+        of_readers = Counter(email.reader for email in sending if not email.slow)
+        busy = [reader for reader, count in of_readers.items() if count >= share]
+        ordinary = self._at_once - (len(sending) - slow)
+        room = Room(ordinary, self._half - slow, share, busy)
+        if room.ordinary <= 0 and room.slow <= 0:
+            return []
         try:
             async with self._database.transaction() as connection:
-                return await storage.claim_emails(connection, self._clock(), _LEASE, room)
+                return await self._claim_within_the_rate(connection, room)
         except Exception as error:
             # What is on its way must end and be recorded, whether or not more can be had now.
-            if idle or not is_transient(error):
+            if not sending or not is_transient(error):
                 raise
             return []
+
+    async def _claim_within_the_rate(self, connection: Connection, room: Room) -> list[ClaimedEmail]:
+        now = self._clock()
+        if self._max_per_second is None:
+            return await queue.claim_emails(connection, now, _LEASE, room)
+        server = self._connections.server_name
+        bucket = refilled(await queue.lock_rate(connection, server), self._max_per_second, now)
+        claimed = await queue.claim_emails(connection, now, _LEASE, replace(room, total=int(bucket.left)))
+        await queue.save_rate(connection, server, taken(bucket, len(claimed)))
+        return claimed
 
     async def _renew(self, emails: list[ClaimedEmail], now: datetime) -> None:
         try:
             async with self._database.transaction() as connection:
-                await storage.renew_leases(connection, emails, now + _LEASE)
+                await queue.renew_leases(connection, emails, now + _LEASE)
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -174,83 +279,138 @@ class Mailing:
             queued.cancel()
         return not done or queued in done or len(done) == len(sending)
 
+    @asynccontextmanager
+    async def _slot(self, email: ClaimedEmail) -> AsyncIterator[None]:
+        """A connection's worth of sending; one reader has at most half of them, lest he holds up the others."""
+        own = self._of_a_reader.get(email.reader)
+        if own is None:
+            own = self._of_a_reader[email.reader] = asyncio.Semaphore(self._half)
+        async with own, self._slots:
+            yield
+
     async def _send(self, email: ClaimedEmail) -> None:
-        result = await self._attempt(email)
+        with tracing.work("send e-mail", email.traceparent, kind="client") as span:
+            outcome = await self._send_once(email)
+            noted: dict[str, str | int] = {
+                "email.id": email.email_id,
+                "email.outcome": outcome,
+                "email.attempts": email.attempts,
+            }
+            span.note(**noted)
+
+    async def _send_once(self, email: ClaimedEmail) -> str:
+        user = email.user
+        if user is None:
+            # A report may be asked for before the directory copy knows its reader.
+            gone = Deferred("the user is not known yet") if email.report else Withdrawn("the user is gone")
+            return await self._settle(email, gone)
+        kept = kept_back(email, user, self._clock())
+        if kept is not None:
+            return await self._settle(email, kept)
+        async with self._slot(email):
+            # Written only now: many at a time would keep the connections waiting for them.
+            return await self._settle(email, await self._delivered(email, user))
+
+    async def _delivered(self, email: ClaimedEmail, user: User) -> Accepted | Deferred | Refused:
+        prepared = self._prepared(email, user)
+        if not isinstance(prepared, bytes):
+            return prepared
+        return await self._connections.deliver(self._sender.address, addressee(email, user).address, prepared)
+
+    async def _settle(self, email: ClaimedEmail, result: Result) -> str:
         now = self._clock()
         comes = after(result, attempts=email.attempts, due_at=email.due_at, now=now, first_pause=self._first_pause)
-        await self._record(email, comes, now)
+        await self._recording.record(Attempt(email, comes, now))
         if isinstance(result, Accepted) and email.measured_from is not None:
             age = now - email.measured_from
             # A replay must not spoil the measure.
             if age < _MEASURED_WHEN_YOUNGER:
                 EVENT_TO_EMAIL.observe(max(age.total_seconds(), 0.0))
-        outcome = comes.outcome if isinstance(comes, Over) else "deferred"
+        outcome: str
+        match comes:
+            case Over(outcome):
+                pass
+            case Again():
+                outcome = "deferred"
+            case Later():
+                outcome = "postponed"
+            case unknown:
+                assert_never(unknown)
         EMAIL_ATTEMPTS.labels(service=SERVICE, outcome=outcome).inc()
         log.info("email_attempted", email_id=email.email_id, outcome=outcome, attempts=email.attempts)
+        return outcome
 
-    async def _attempt(self, email: ClaimedEmail) -> Result:
-        user = email.user
-        if user is None:
-            # A report may be asked for before the directory copy knows its reader.
-            return Deferred("the user is not known yet") if email.report else Withdrawn("the user is gone")
-        because = withdrawn_because(email, user)
-        if because is not None:
-            return Withdrawn(because)
+    def _prepared(self, email: ClaimedEmail, user: User) -> bytes | Deferred | Refused:
+        """The e-mail as it goes over the wire, or why it can't go."""
         try:
-            recipient, content = written(email, user)
+            content, handling = self._written(email, user)
         except Exception as error:
             # A fault of ours in one e-mail must not stop the queue; a corrected release sends it.
             log.exception("email_not_rendered", email_id=email.email_id)
-            return Deferred(f"can't be rendered: {type(error).__name__}")
+            return Deferred(f"can't be rendered: {type(error).__name__}", slow=True)
         try:
-            raw = letter(
+            return letter(
                 content,
                 email_id=email.email_id,
                 sender=self._sender,
-                recipient=recipient,
+                recipient=addressee(email, user),
                 date=self._clock(),
+                handling=handling,
             )
         except ValueError:
             return Refused("the address can't be sent to")
-        return await self._connections.deliver(self._sender.address, recipient.address, raw)
 
-    async def _record(self, email: ClaimedEmail, comes: Over | Again, now: datetime) -> None:
-        pause = 0.1
-        while True:
-            try:
-                async with self._database.transaction() as connection:
-                    await storage.record_attempt(connection, email, comes, now)
-                return
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                # The server has it: giving up here would send it twice.
-                log.warning("email_outcome_not_recorded_yet", error=type(error).__name__)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
+    def _written(self, email: ClaimedEmail, user: User) -> tuple[Content, Handling]:
+        """What an e-mail says, in the reader's zone, and how it is to be handled."""
+        stop = self._unsubscribe_links.link(Subscription(email.account_id, email.inbox_id, email.user_id, email.topic))
+        if email.report is not None:
+            return stoppable(report_content(email.report), stop), Handling(unsubscribe=stop)
+        shown = [
+            Shown(
+                held.kind,
+                held.snapshot,
+                held.contact_name,
+                held.line_name,
+                self._console_links.thread(email.account_id, held.snapshot),
+            )
+            for held in email.notices
+        ]
+        reader = Reader(user.name, zone_of(email, user), stop, self._console_links.inbox(email.inbox_id))
+        # A digest belongs to a contact's thread where it tells of no other.
+        threads = {thread_of(email.account_id, held.snapshot) for held in email.notices}
+        handling = Handling(unsubscribe=stop, thread=threads.pop() if len(threads) == 1 else None)
+        return watcher_email(shown, reader, email.inbox_name), handling
 
 
-def withdrawn_because(email: ClaimedEmail, user: User) -> str | None:
-    """Why a user is not to have an e-mail any more, None where he is (N4)."""
+def kept_back(email: ClaimedEmail, user: User, now: datetime) -> Withdrawn | Unwanted | Postponed | None:
+    """Why a user does not get an e-mail now, None where he does (N4, N6)."""
     if not user.active:
-        return "the user is not active"
+        return Withdrawn("the user is not active")
     if email.report is not None:
-        return None
+        return Unwanted("unsubscribed") if email.unsubscribed else None
     if not email.watching:
-        return "the user does not watch the inbox any more"
+        return Withdrawn("the user does not watch the inbox any more")
     if not email.notices:
-        return "there is nothing left to tell"
-    return None
+        return Withdrawn("there is nothing left to tell")
+    outcome = silenced_as(muted=email.inbox_id in email.preferences.muted_inbox_ids, unsubscribed=email.unsubscribed)
+    if outcome is not None:
+        return Unwanted(outcome)
+    hours = email.preferences.quiet_hours
+    quiet = Quiet(hours, zone_of(email, user)) if hours else None
+    until = quiet.postponed(now, email.due_at, email.next_attempt_at) if quiet else None
+    return Postponed(until) if until else None
 
 
-def written(email: ClaimedEmail, user: User) -> tuple[Mailbox, Content]:
-    """To whom an e-mail goes, and what it says, in the reader's zone."""
+def zone_of(email: ClaimedEmail, user: User) -> ZoneInfo:
+    """The reader's zone: his own, else the account's."""
+    return wording.zone(user.time_zone, email.account_time_zone)
+
+
+def addressee(email: ClaimedEmail, user: User) -> Mailbox:
+    """To whom an e-mail goes."""
     if email.report is not None:
-        recipient = email.report.recipient
-        return Mailbox(recipient.name, recipient.address), report_content(email.report)
-    zone = wording.zone(user.time_zone, email.account_time_zone)
-    shown = [Shown(held.kind, held.snapshot, held.contact_name, held.line_name) for held in email.notices]
-    return Mailbox(user.name, user.email), watcher_email(shown, Reader(user.name, zone), email.inbox_name)
+        return Mailbox(email.report.recipient.name, email.report.recipient.address)
+    return Mailbox(user.name, user.email)
 
 
 class Upkeep:
@@ -268,11 +428,11 @@ class Upkeep:
         """Tell how long the oldest e-mail that is due waits."""
         now = self._clock()
         async with self._database.connection() as connection:
-            oldest = await storage.oldest_due_at(connection, now)
+            oldest = await queue.oldest_due_at(connection, now)
         EMAIL_OLDEST_AGE.set(max((now - oldest).total_seconds(), 0.0) if oldest else 0.0)
         return False
 
     async def forget(self) -> bool:
         """Delete a batch of what can't matter any more; True when there may be more."""
         async with self._database.transaction() as connection:
-            return await storage.forget(connection, self._clock(), _FORGOTTEN_AT_ONCE)
+            return await queue.forget(connection, self._clock(), _FORGOTTEN_AT_ONCE)

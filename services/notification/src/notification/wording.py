@@ -37,17 +37,27 @@ def one_line(text: str, longest: int = _MAX_NAME) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
-def body(text: str) -> str:
+def body(text: str, longest: int = MAX_BODY) -> str:
     """What somebody wrote or said, with its own line breaks and without other controls or direction marks."""
-    plain = _CONTROLS.sub("", _TURNS.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
-    return plain if len(plain) <= MAX_BODY else plain[:MAX_BODY].rstrip() + "…"
+    plain = _CONTROLS.sub("", _TURNS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))).strip("\n")
+    return plain if len(plain) <= longest else plain[:longest].rstrip() + "…"
+
+
+def quoted(text: str) -> str:
+    """Somebody's words in a plain text, each line marked as his: none can pass for one of ours."""
+    return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
 
 
 def contact(name: str | None, number: str) -> str:
     """Whom it is from: name and number, as far as they are known."""
-    shown = "withheld number" if number == ANONYMOUS else number
+    shown = number_of(number)
     called = one_line(name) if name else ""
     return f"{called} ({shown})" if called else shown
+
+
+def number_of(number: str) -> str:
+    """A number as it is shown. Whatever routing lets through, it is one line."""
+    return "withheld number" if number == ANONYMOUS else one_line(number)
 
 
 def link(url: str | None) -> str | None:
@@ -79,6 +89,22 @@ def moment(at: datetime, reader_zone: ZoneInfo) -> str:
     # Zones without an abbreviation of their own give a bare offset such as "-03".
     named = f"UTC{name}" if name[:1] in "+-" and name else name
     return f"{local:%a} {local.day} {local:%B %Y, %H:%M} {named}".strip()
+
+
+def short_moment(at: datetime, reader_zone: ZoneInfo) -> str:
+    """The same for a list whose head names the zone: `Sun 1 March, 10:30`."""
+    local = at.astimezone(reader_zone)
+    return f"{local:%a} {local.day} {local:%B, %H:%M}"
+
+
+def period(first: datetime, last: datetime, reader_zone: ZoneInfo) -> str:
+    """From one moment to another: `Sun 1 March 2026, 10:30 CET`, or with `to` and the second one."""
+    begins, ends = moment(first, reader_zone), moment(last, reader_zone)
+    if begins == ends:
+        return begins
+    if begins.partition(",")[0] == ends.partition(",")[0]:
+        return f"{begins.partition(',')[0]}, {first.astimezone(reader_zone):%H:%M} to {ends.partition(', ')[2]}"
+    return f"{begins} to {ends}"
 
 
 def duration(seconds: float) -> str:

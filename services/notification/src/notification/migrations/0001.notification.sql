@@ -93,15 +93,3 @@ CREATE TABLE notices (
 );
 
 CREATE INDEX notices_of_email ON notices (account_id, email_id);
-
-CREATE TABLE audit_entries (
-    account_id text NOT NULL,
-    id text NOT NULL,
-    at timestamptz NOT NULL,
-    user_id text NOT NULL,
-    action text NOT NULL,
-    subject text NOT NULL,
-    before jsonb,
-    after jsonb,
-    PRIMARY KEY (account_id, id)
-);
