@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from math import floor
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from contracts.business_hours import BusinessHours, Span
 from contracts.communications import CommunicationChanged, Participant
 from contracts.threads import thread_id
-from reporting import days, storage
+from reporting import days
 from reporting.facts import fact_of
-from reporting.figures import FIGURES, Measured, nothing
-from reporting.storage import Scope, ThreadUnread
+from reporting.figures import DAILY_ACTIVITY, Measured, nothing
+from reporting.opening import opening
+from reporting.storage import daily, rows
+from reporting.storage.daily import Scope
+from reporting.storage.rows import ThreadUnread
+from routing.business_hours import is_open
 from service_kit.database import Database
 from tests.reporting.words import (
     ACCOUNT,
@@ -43,11 +48,14 @@ def scope(
     zone: ZoneInfo = BERLIN,
     lines: tuple[str, ...] | None = None,
     users: tuple[str, ...] | None = None,
+    hours: BusinessHours | None = None,
 ) -> Scope:
+    span = days.span_of(first, last or first, zone)
     return Scope(
         account_id=ACCOUNT,
         inbox_id="support",
-        span=days.span_of(first, last or first, zone),
+        span=span,
+        opening=None if hours is None else opening(hours, zone, days.Span(span.start, span.end + WINDOW)),
         time_zone=zone.key,
         lines=lines,
         users=users,
@@ -56,8 +64,10 @@ def scope(
 
 
 async def measured(database: Database, of: Scope) -> Measured:
+    found = Measured()
     async with database.connection() as connection:
-        return await storage.measure(connection, of)
+        await daily.measure(connection, of, found)
+    return found
 
 
 def some_days_of_traffic(seed: int) -> list[CommunicationChanged]:
@@ -118,8 +128,11 @@ def is_in(one: CommunicationChanged) -> bool:
 class Fold:
     """The figures of a set of communications, worked out one by one in plain Python."""
 
-    def __init__(self, everything: Sequence[CommunicationChanged], of: Scope) -> None:
+    def __init__(
+        self, everything: Sequence[CommunicationChanged], of: Scope, hours: BusinessHours | None = None
+    ) -> None:
         self.of = of
+        self.hours = hours
         self.zone = ZoneInfo(of.time_zone)
         self.inbox = [one for one in everything if one.inbox_id == of.inbox_id]
         self.considered = [
@@ -154,8 +167,21 @@ class Fold:
                 turns.append((one.started_at, "agent", one))
         return sorted(turns, key=lambda turn: (turn[0], turn[2].communication_id))
 
-    def first_responses(self) -> Iterable[tuple[CommunicationChanged, str | None, float]]:
-        """Per message that nobody had answered: it, who responded, and after how many seconds."""
+    def open_seconds(self, start: datetime, end: datetime) -> float:
+        """How long the inbox was open between two moments, by the minutes of the clock on the wall."""
+        if self.hours is None:
+            return (end - start).total_seconds()
+        total, at = 0.0, start
+        while at < end:
+            whole_minute = at.replace(second=0, microsecond=0) + timedelta(minutes=1)
+            following = min(whole_minute, end)
+            if is_open(self.hours, self.of.time_zone, at):
+                total += (following - at).total_seconds()
+            at = following
+        return total
+
+    def first_responses(self) -> Iterable[tuple[CommunicationChanged, str | None, float, float]]:
+        """Per message that nobody had answered: it, who responded, and after how many seconds, all and open ones."""
         for contact in {one.contact_number for one in self.inbox}:
             turns = self.turns(contact)
             for position, (at, whose, one) in enumerate(turns):
@@ -169,7 +195,7 @@ class Fold:
                 answer = next((turn for turn in turns[position:] if turn[1] == "agent"), None)
                 if answer is None or answer[0] - at >= WINDOW or not self.passes(answer[2].user_id):
                     continue
-                yield one, answer[2].user_id, (answer[0] - at).total_seconds()
+                yield one, answer[2].user_id, (answer[0] - at).total_seconds(), self.open_seconds(at, answer[0])
 
     def talk_of(self, one: CommunicationChanged) -> dict[str, float]:
         if one.kind != "call" or one.answered_at is None or one.ended_at is None:
@@ -190,7 +216,7 @@ class Fold:
         own = [one for one in self.considered if mine(one)]
         calls_in = [one for one in own if one.kind == "call" and is_in(one)]
         waits = sorted(one.wait_seconds or 0 for one in calls_in if one.answered_at)
-        responses = [seconds for one, user_id, seconds in self.responses if responded(one, user_id)]
+        responses = [seconds for one, user_id, *seconds in self.responses if responded(one, user_id)]
         talk = (
             sum(one.talk_seconds or 0 for one in own if one.kind == "call")
             if users is None
@@ -215,7 +241,8 @@ class Fold:
             "average_answer_seconds": sum(waits) / len(waits) if waits else None,
             "p90_answer_seconds": percentile(waits, 0.9) if waits else None,
             "talk_seconds": talk,
-            "first_response_seconds": sum(responses) / len(responses) if responses else None,
+            "first_response_seconds": sum(r[0] for r in responses) / len(responses) if responses else None,
+            "first_response_business_seconds": sum(r[1] for r in responses) / len(responses) if responses else None,
         }
 
     def rows(self) -> dict[tuple[str, str], dict[str, float | None]]:
@@ -283,6 +310,55 @@ async def test_every_figure_is_what_a_plain_fold_gives(reporting: Database, of: 
     assert {key for key, values in got.items() if not is_nothing(values)} <= expected.keys()
 
 
+HOURS = BusinessHours(
+    mon=(Span(opens=time(9), closes=time(17)),),
+    tue=(Span(opens=time(9), closes=time(12)), Span(opens=time(13), closes=time(17, 30))),
+    wed=(Span(opens=time(22), closes=time(6)),),
+    thu=(Span(opens=time(9), closes=time(17)),),
+    fri=(Span(opens=time(9), closes=time(13)),),
+    closures=(date(2026, 3, 12),),
+)
+"""A night shift, a lunch break, and a Thursday on which nobody works."""
+
+
+async def test_responses_are_counted_in_business_hours_as_well(reporting: Database) -> None:
+    traffic = some_days_of_traffic(seed=8)
+    await keep(reporting, *traffic)
+    of = scope(date(2026, 3, 9), date(2026, 3, 13), hours=HOURS)
+
+    got = (await measured(reporting, of)).values
+
+    expected = Fold(traffic, of, HOURS).rows()
+    name = "first_response_business_seconds"
+    assert expected["totals", ""][name] != expected["totals", ""]["first_response_seconds"]
+    for key, figures in expected.items():
+        assert dict(got.get(key, nothing()))[name] == pytest.approx(figures[name]), key
+
+
+async def test_a_question_after_hours_that_is_answered_first_thing_in_the_morning(reporting: Database) -> None:
+    """By hand: asked on Friday at 18:00, the inbox opens on Monday at 9:00, answered at 9:10: ten minutes."""
+    asked = datetime(2026, 3, 13, 17, tzinfo=UTC)
+    answered = datetime(2026, 3, 16, 8, 10, tzinfo=UTC)
+    await keep(
+        reporting, a_message("asked", asked), a_message("answered", answered, direction="outbound", user_id="anna")
+    )
+
+    totals = (await measured(reporting, scope(hours=HOURS))).totals()
+
+    assert totals["first_response_seconds"] == (answered - asked).total_seconds()
+    assert totals["first_response_business_seconds"] == 600
+
+
+async def test_an_inbox_that_is_never_open_has_nothing_to_count_in(reporting: Database) -> None:
+    await keep(
+        reporting,
+        a_message("asked"),
+        a_message("answered", NOON + timedelta(hours=1), direction="outbound", user_id="anna"),
+    )
+
+    assert (await measured(reporting, scope(hours=BusinessHours()))).totals()["first_response_business_seconds"] == 0
+
+
 async def test_nothing_happened_gives_zeros_and_no_rates(reporting: Database) -> None:
     totals = (await measured(reporting, scope())).totals()
 
@@ -321,9 +397,10 @@ async def test_a_worked_day(reporting: Database) -> None:
         "p90_answer_seconds": 28,
         "talk_seconds": 300,
         "first_response_seconds": 90,
+        "first_response_business_seconds": 90,
         "unread_left": 0,
     }
-    assert list(totals) == [figure.name for figure in FIGURES]
+    assert list(totals) == [figure.name for figure in DAILY_ACTIVITY]
 
 
 async def test_a_communication_counts_on_the_day_on_which_it_began(reporting: Database) -> None:
@@ -388,7 +465,7 @@ async def test_left_unread_is_what_threads_held_at_the_days_end_whoever_reads_it
         a_message("next day", end + timedelta(minutes=1)),
     )
     async with reporting.transaction() as connection:
-        await storage.save_thread_unreads(
+        await rows.save_thread_unreads(
             connection,
             [
                 an_unread(1, 3, NOON + timedelta(hours=1)),
@@ -443,15 +520,15 @@ async def test_threads_changes_end_where_the_next_begins_in_whatever_order_they_
     while delivered:
         batch = [delivered.pop() for _ in range(min(len(delivered), chance.randint(1, 6)))]
         async with reporting.transaction() as connection:
-            await storage.save_thread_unreads(connection, batch)
+            await rows.save_thread_unreads(connection, batch)
 
     async with reporting.connection() as connection:
-        rows = await connection.fetch(
+        found = await connection.fetch(
             "SELECT version, changed_at, nullif(until, 'infinity') AS until FROM thread_unreads"
         )
 
-    assert len(rows) == len(changes)
-    for row in rows:
+    assert len(found) == len(changes)
+    for row in found:
         next_change = None if row["version"] == 12 else row["changed_at"] + timedelta(minutes=1)
         assert row["until"] == next_change
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from httpx import AsyncClient
 
 from contracts import directory
-from reporting.figures import FIGURES
+from reporting.figures import DAILY_ACTIVITY, VOICE_ANALYTICS
 from service_kit.auth import sign
 from service_kit.database import Database
 from tests.reporting.words import (
@@ -130,28 +130,10 @@ async def test_settings_are_kept_as_they_were_put_and_audited_once(client: Async
     assert (await client.get(SETTINGS, headers=token("anna"))).json() == body
     entries = (await client.get(AUDIT, headers=token("ada"))).json()["items"]
     assert len(entries) == 1
-    assert entries[0]["user_id"] == "ada"
-    assert entries[0]["subject"] == "inbox/support"
+    assert (entries[0]["by"], entries[0]["action"]) == ("ada", "changed")
+    assert (entries[0]["entity"], entries[0]["entity_id"]) == ("report_notifications", "support")
     assert (entries[0]["before"], entries[0]["after"]) == (before, body)
     assert datetime.fromisoformat(entries[0]["at"]) == CLOCK.now
-
-
-async def test_the_audit_is_paged_newest_first(client: AsyncClient) -> None:
-    for minute in range(5):
-        await client.put(SETTINGS, json={"enabled": True, "send_at": f"08:0{minute}"}, headers=token("ada"))
-
-    seen: list[str] = []
-    cursor: str | None = None
-    while True:
-        query: dict[str, Any] = {"limit": 2} | ({"cursor": cursor} if cursor else {})
-        page = (await client.get(AUDIT, params=query, headers=token("ada"))).json()
-        seen += [entry["after"]["send_at"] for entry in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
-
-    assert seen == ["08:04", "08:03", "08:02", "08:01", "08:00"]
-    assert (await client.get(f"{AUDIT}?cursor=nonsense", headers=token("ada"))).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -195,7 +177,7 @@ async def test_a_days_report_has_every_key_of_the_contract(client: AsyncClient, 
 
     report = (await client.get(f"{REPORT}?date=2026-03-13", headers=token("sue"))).json()
 
-    names = [figure.name for figure in FIGURES]
+    names = [figure.name for figure in DAILY_ACTIVITY]
     assert list(report) == [
         *("inbox_id", "report", "from", "to", "time_zone", "complete", "totals", "previous"),
         *("by_hour", "by_line", "by_user", "by_team"),
@@ -320,11 +302,27 @@ async def test_only_a_past_days_report_can_be_sent(client: AsyncClient, day: Any
     assert answer.json()["errors"][0]["field"] == "date"
 
 
-async def test_what_is_not_made_is_not_faked(client: AsyncClient) -> None:
-    voice = await client.get("/v1/inboxes/support/reports/voice-analytics?date=2026-03-13", headers=token("ada"))
+async def test_voice_analytics_has_every_key_of_the_contract_and_its_own(client: AsyncClient) -> None:
+    address = "/v1/inboxes/support/reports/voice-analytics?date=2026-03-13"
+
+    report = (await client.get(address, headers=token("ada"))).json()
+
+    assert list(report) == [
+        *("inbox_id", "report", "from", "to", "time_zone", "complete", "totals", "previous"),
+        *("by_hour", "by_line", "by_user", "by_team", "topics", "worth_a_listen", "summaries"),
+    ]
+    assert report["report"] == "voice_analytics"
+    assert list(report["totals"]) == [figure.name for figure in VOICE_ANALYTICS]
+    as_csv = await client.get(address, headers={**token("ada"), "Accept": "text/csv"})
+    assert as_csv.text.startswith("section,key,name,figure,value\r\ntotals,,,calls_analysed,0\r\n")
+    as_html = await client.get(address, headers={**token("ada"), "Accept": "text/html"})
+    assert "No call of this period has been analysed." in as_html.text
+
+
+async def test_a_report_that_there_is_not_is_not_found(client: AsyncClient) -> None:
     weather = await client.get("/v1/inboxes/support/reports/weather?date=2026-03-13", headers=token("ada"))
 
-    assert (voice.status_code, weather.status_code) == (501, 404)
+    assert weather.status_code == 404
 
 
 async def test_nothing_crosses_accounts(client: AsyncClient, reporting: Database) -> None:
@@ -345,3 +343,41 @@ async def test_the_owner_of_a_personal_inbox_sets_its_reports(client: AsyncClien
 
     assert (await client.put(path, json={"enabled": True}, headers=token("anna"))).status_code == 200
     assert (await client.put(path, json={"enabled": True}, headers=token("bob"))).status_code == 404
+
+
+async def test_everybody_finds_the_inboxes_whose_reports_he_may_read_and_no_other(
+    client: AsyncClient, reporting: Database
+) -> None:
+    own = the_inbox("annas").model_copy(
+        update={
+            "kind": "personal",
+            "owner_id": "anna",
+            "agents": directory.Agents(),
+            "connected": ("anna",),
+            "watchers": (),
+        }
+    )
+    gone = the_inbox("gone").model_copy(update={"deleted": True})
+    await know(reporting, [received(one, type_=directory.INBOX) for one in (own, gone)])
+    await know(reporting, the_directory("another"))
+
+    async def found_by(user_id: str) -> list[str]:
+        found: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"limit": "1"} | ({"cursor": cursor} if cursor else {})
+            page = (await client.get("/v1/reports/inboxes", params=query, headers=token(user_id))).json()
+            found.extend(item["inbox_id"] for item in page["items"])
+            cursor = page["next_cursor"]
+        return found
+
+    assert {user_id: await found_by(user_id) for user_id in ("ada", "anna", "wim", "sue", "stranger")} == {
+        "ada": ["annas", "support"],
+        "anna": ["annas", "support"],
+        "wim": ["support"],
+        # She supervises one of the inbox's teams, and is tied to no inbox.
+        "sue": ["support"],
+        "stranger": [],
+    }
+    wrong = await client.get("/v1/reports/inboxes", params={"cursor": "nothing"}, headers=token("ada"))
+    assert wrong.status_code == 422

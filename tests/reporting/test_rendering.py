@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import re
 from dataclasses import replace
 
 import pytest
+from markupsafe import escape
 
-from reporting.figures import BY_NAME, FIGURES, HOURS, Measured, Report, Row, change, nothing, shown
-from reporting.rendering import CSV_COLUMNS, csv_of, render, safe_cell
-from tests.reporting.words import CONTACT, DAY, LINE
+from reporting.figures import BY_NAME, DAILY_ACTIVITY, HOURS, Measured, Report, Row, change, nothing, shown
+from reporting.rendering import CSV_COLUMNS, csv_of, html, render, safe_cell
+from reporting.schedule import ReportKind
+from reporting.voice import Call, Topic
+from tests.reporting.words import CONTACT, DAY, LINE, NOON
 
 
 def a_report(inbox_name: str = "Support", user_name: str = "Anna") -> Report:
@@ -21,6 +25,7 @@ def a_report(inbox_name: str = "Support", user_name: str = "Anna") -> Report:
         measured.put(section, key, "answered", 2)
         measured.put(section, key, "answer_rate", 0.5)
     return Report(
+        kind=ReportKind.DAILY_ACTIVITY,
         inbox_id="support",
         inbox_name=inbox_name,
         first=DAY,
@@ -49,6 +54,149 @@ def test_names_are_escaped_in_html_and_stay_as_they_are_in_text() -> None:
     assert "<b>R&D</b>" in rendered.text
 
 
+def a_voice_report(*, topic: str = "refund", contact: str | None = "Jo", summary: str = "Wants it back.") -> Report:
+    measured = Measured(ReportKind.VOICE_ANALYTICS)
+    for section, key in (("totals", ""), ("by_user", "anna")):
+        measured.put(section, key, "calls_analysed", 3)
+        measured.put(section, key, "negative_calls", 2)
+        measured.put(section, key, "sentiment_score", -0.4)
+    call = Call(
+        communication_id="c1",
+        started_at=NOON,
+        direction="inbound",
+        line_number=LINE,
+        user_id="anna",
+        contact_number=CONTACT,
+        contact_name=contact,
+        talk_seconds=300,
+        held_seconds=130,
+        sentiment_label="negative",
+        sentiment_score=-0.75,
+        agent_seconds=240,
+        contact_seconds=60,
+        summary=summary,
+        is_by_us=True,
+    )
+    return replace(
+        a_report(),
+        kind=ReportKind.VOICE_ANALYTICS,
+        totals=measured.totals(),
+        previous=nothing(ReportKind.VOICE_ANALYTICS),
+        by_hour=measured.rows("by_hour", HOURS),
+        by_line=(),
+        by_user=measured.rows("by_user", {"anna": "Anna"}),
+        topics=(Topic(topic, 2, -0.5),),
+        worth_a_listen=(call,),
+        summaries=(call,),
+        names={"anna": "Anna", LINE: "Main"},
+    )
+
+
+def test_the_pictures_of_the_email_are_those_that_its_html_shows() -> None:
+    rendered = render(with_traffic())
+    pictures = [one for one in rendered.attachments if one.content_id]
+
+    assert [one.content_id for one in pictures] == ["calls-by-hour"]
+    assert all(f'src="cid:{one.content_id}"' in rendered.html for one in pictures)
+    assert all(base64.b64decode(one.content_base64).startswith(b"\x89PNG") for one in pictures)
+    assert 'alt="Inbound calls by hour' in rendered.html
+    assert "<svg" not in rendered.html
+
+
+def test_the_email_brings_the_page_to_open_or_print() -> None:
+    rendered = render(with_traffic())
+    (page,) = (one for one in rendered.attachments if one.content_type.startswith("text/html"))
+
+    assert page.filename == "daily-activity-support-2026-03-13.html"
+    text = base64.b64decode(page.content_base64).decode()
+    assert "<svg" in text
+    assert "@media print" in text
+
+
+def with_traffic() -> Report:
+    measured = Measured()
+    measured.put("by_hour", "12", "calls_inbound", 3)
+    measured.put("by_hour", "12", "answered", 2)
+    measured.put("by_hour", "12", "missed", 1)
+    return replace(a_report(), by_hour=measured.rows("by_hour", HOURS))
+
+
+def test_the_page_runs_nothing_and_asks_for_nothing_from_elsewhere() -> None:
+    for report in (with_traffic(), a_voice_report()):
+        page = html(report)
+        assert "<script" not in page
+        assert not re.search(r"(?:src|href)=[\"'](?!#)", page.replace('xlink:href="#', ""))
+        assert "url(http" not in page
+
+
+def test_a_chart_says_in_words_what_it_shows() -> None:
+    page = html(with_traffic())
+
+    assert 'role="img" aria-labelledby="calls-by-hour-title calls-by-hour-words"' in page
+    assert "stacked by how they ended: answered 2, voicemail 0, abandoned 0, missed 1." in page
+    assert "Most came at 12:00: 3." in page
+
+
+def test_every_id_of_the_page_is_there_once() -> None:
+    for report in (with_traffic(), a_voice_report()):
+        ids = re.findall(r'\bid="([^"]+)"', html(report))
+        assert len(ids) == len(set(ids))
+
+
+def test_a_day_without_anything_says_so_instead_of_empty_charts() -> None:
+    empty = replace(a_report(), totals=nothing(), by_hour=Measured().rows("by_hour", HOURS), by_line=(), by_user=())
+
+    assert "Nobody called or wrote" in html(empty)
+    assert "<svg" not in html(empty)
+
+
+def test_every_figure_has_its_tooltip_and_its_meaning() -> None:
+    page = html(with_traffic())
+
+    for figure in DAILY_ACTIVITY:
+        meaning = str(escape(figure.meaning))
+        assert f'title="{meaning}"' in page, figure.name
+        assert f"<dd>{meaning} In " in page, figure.name
+
+
+def test_voice_analytics_shows_the_calls_worth_a_listen_with_their_reasons() -> None:
+    rendered = render(a_voice_report())
+
+    assert rendered.subject == "Support: voice analytics for Friday, 13 March 2026"
+    for text in (rendered.html, rendered.text, html(a_voice_report())):
+        assert "very negative (-0.75)" in text
+        assert "2 min 10 s on hold" in text
+        assert "the agent talked 80 % of the time" in text
+        assert "12:00" in text
+        assert "Jo" in text
+    assert "analysed by us" in rendered.html
+    assert {one.content_id for one in rendered.attachments} >= {"sentiment", "topics"}
+
+
+def test_what_callers_and_analysers_wrote_is_escaped_and_never_runs() -> None:
+    nasty = '<img src=x onerror="alert(1)">$x$'
+    report = a_voice_report(topic=nasty, contact=nasty, summary=f"={nasty}")
+
+    for text in (html(report), render(report).html):
+        assert "<img src=x" not in text
+        assert "&lt;img src=x" in text
+    rows = list(csv.reader(io.StringIO(csv_of(report))))
+    assert ["summaries", "c1", nasty, "summary", f"'={nasty}"] in rows
+    assert ["worth_a_listen", "c1", nasty, "very_negative", "very negative (-0.75)"] in rows
+
+
+def test_who_may_not_read_the_inbox_sees_how_it_went_and_not_what_was_said() -> None:
+    hidden = a_voice_report().without_contents()
+    page = html(hidden)
+
+    assert "Jo" not in page
+    assert CONTACT not in page
+    assert "Wants it back." not in page
+    assert "very negative (-0.75)" in page
+    assert "call c1" in page
+    assert "Wants it back." not in csv_of(hidden)
+
+
 def test_the_summary_is_set_against_last_week() -> None:
     rendered = render(a_report())
 
@@ -57,7 +205,8 @@ def test_the_summary_is_set_against_last_week() -> None:
 
 
 def test_the_csv_has_every_figure_of_every_row_and_no_cell_that_runs() -> None:
-    attachment = render(a_report(user_name='=HYPERLINK("http://example.com")')).attachment
+    rendered = render(a_report(user_name='=HYPERLINK("http://example.com")'))
+    (attachment,) = (one for one in rendered.attachments if one.content_type.startswith("text/csv"))
     text = base64.b64decode(attachment.content_base64).decode()
     rows = list(csv.reader(io.StringIO(text)))
 
@@ -68,7 +217,7 @@ def test_the_csv_has_every_figure_of_every_row_and_no_cell_that_runs() -> None:
     assert ["by_line", f"'{LINE}", "Main", "calls_inbound", "4"] in rows
     assert ["by_user", "anna", '\'=HYPERLINK("http://example.com")', "answered", "2"] in rows
     assert ["by_user", "anna", '\'=HYPERLINK("http://example.com")', "unread_left", ""] in rows
-    assert len(rows) == 1 + (2 + 24 + 1 + 1) * len(FIGURES)
+    assert len(rows) == 1 + (2 + 24 + 1 + 1) * len(DAILY_ACTIVITY)
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows for cell in row)
 
 

@@ -53,7 +53,9 @@ class Office:
         self.clock = clock
 
     async def turn_on(self, **settings: Any) -> None:
-        answer = await self.client.put(SETTINGS, json={"enabled": True, **settings}, headers=self.admin)
+        """Daily activity alone, unless the settings say otherwise."""
+        body = {"enabled": True, "reports": ["daily_activity"], **settings}
+        answer = await self.client.put(SETTINGS, json=body, headers=self.admin)
         assert answer.status_code == 200, answer.text
 
     async def ask(self, day: str = DAY.isoformat()) -> None:
@@ -108,6 +110,18 @@ async def test_each_recipient_gets_the_days_report_once(office: Office) -> None:
     assert "Calls in" in first.html
     assert "Calls in" in first.text
     assert first.attachments[0].content_type.startswith("text/csv")
+
+
+async def test_both_reports_go_out_as_two_emails(office: Office) -> None:
+    await office.turn_on(reports=["daily_activity", "voice_analytics"], recipients=["watching"])
+    await have_read_through(office.database, NEXT_MORNING)
+    office.clock.now = NEXT_MORNING
+
+    await office.run_timers()
+
+    emails = await office.emails()
+    assert sorted(email.report for email in emails) == ["daily_activity", "voice_analytics"]
+    assert len({email.email_id for email in emails}) == 2
 
 
 async def test_nothing_goes_out_while_reports_are_off(office: Office) -> None:
@@ -199,15 +213,21 @@ async def test_what_was_missed_is_sent_up_to_three_days_back(office: Office) -> 
     assert sorted({email.date for email in await office.emails()}) == ["2026-03-17", "2026-03-18", "2026-03-19"]
 
 
-async def test_an_event_that_comes_late_sends_nothing_again(office: Office) -> None:
+async def test_an_event_that_comes_late_corrects_the_figure_over_http_and_sends_nothing_again(office: Office) -> None:
     await office.turn_on()
     await have_read_through(office.database, NEXT_MORNING)
     office.clock.now = NEXT_MORNING
     await office.run_timers()
 
+    async def calls() -> Any:
+        path = f"/v1/inboxes/support/reports/daily-activity?date={DAY.isoformat()}"
+        return (await office.client.get(path, headers=office.admin)).json()["totals"]["calls_inbound"]
+
+    assert await calls() == 1
     await keep(office.database, a_call("late", NOON - timedelta(hours=1)))
     await office.run_timers()
 
+    assert await calls() == 2
     assert len(await office.emails()) == len(EVERYBODY)
 
 
@@ -272,7 +292,9 @@ async def test_a_report_that_cannot_be_made_holds_up_no_other(office: Office) ->
     await know(office.database, [received(the_inbox("sales", name="Sales"), type_=directory.INBOX)])
     await office.turn_on()
     path = SETTINGS.replace("support", "sales")
-    answer = await office.client.put(path, json={"enabled": True, "send_at": "07:01"}, headers=office.admin)
+    answer = await office.client.put(
+        path, json={"enabled": True, "reports": ["daily_activity"], "send_at": "07:01"}, headers=office.admin
+    )
     assert answer.status_code == 200
     async with office.database.transaction() as connection:
         await connection.execute("UPDATE communications SET talk_shares = '{}' WHERE inbox_id = 'support'")

@@ -15,12 +15,12 @@ from contracts.communications import CommunicationChanged, Participant
 from contracts.envelope import Event
 from contracts.fields import Data
 from contracts.topics import DIRECTORY_EVENTS
-from reporting import storage
 from reporting.facts import fact_of
 from reporting.http_api import router
 from reporting.reports import INPUTS
-from service_kit import directory_copy
-from service_kit.auth import Tokens
+from reporting.storage import rows
+from service_kit import directory_copy, input_progress
+from service_kit.auth import Tokens, sign
 from service_kit.clock import new_id
 from service_kit.consuming import Received
 from service_kit.database import Database
@@ -129,13 +129,13 @@ async def know(database: Database, records: Sequence[Received[Any]]) -> None:
 async def keep(database: Database, *snapshots: CommunicationChanged, account_id: str = ACCOUNT) -> None:
     """Let reporting keep these communications."""
     async with database.transaction() as connection:
-        await storage.save_communications(connection, [fact_of(account_id, snapshot) for snapshot in snapshots])
+        await rows.save_communications(connection, [fact_of(account_id, snapshot) for snapshot in snapshots])
 
 
 async def have_read_through(database: Database, through: datetime, *, partitions: int = 3) -> None:
     """All input is read through this time."""
     async with database.transaction() as connection:
-        await storage.save_progress(
+        await input_progress.save(
             connection, {(topic.name, partition): through for topic in INPUTS for partition in range(partitions)}
         )
 
@@ -225,3 +225,9 @@ def an_app(database: Database, clock: Ticking) -> FastAPI:
 
 def a_client(app: FastAPI) -> AsyncClient:
     return AsyncClient(transport=ASGITransport(app), base_url="http://reporting")
+
+
+def token(user_id: str, clock: Ticking, account_id: str = ACCOUNT) -> dict[str, str]:
+    """The `Authorization` header of a person, signed when the clock says."""
+    signed = sign(JWT_SECRET, user_id=user_id, account_id=account_id, now=clock.now, lasts=timedelta(hours=1))
+    return {"Authorization": f"Bearer {signed}"}

@@ -45,6 +45,19 @@ class Fact(NamedTuple):
     turn_at: datetime | None
     unread_at: datetime | None
     received_at: datetime
+    contact_name: str | None
+    held_seconds: float
+
+
+class Transcript(NamedTuple):
+    """What was said in a call that telephony did not analyse. Of one version, the higher `rank` is the fuller text."""
+
+    account_id: str
+    communication_id: str
+    version: int
+    rank: int
+    text: str
+    language: str | None
 
 
 class Analysis(NamedTuple):
@@ -91,7 +104,23 @@ def fact_of(account_id: str, snapshot: CommunicationChanged) -> Fact:
         turn_at=turn_at,
         unread_at=snapshot.unread_at,
         received_at=snapshot.received_at,
+        contact_name=snapshot.contact_name,
+        held_seconds=sum(participant.held_seconds for participant in snapshot.participants),
     )
+
+
+def transcript_of(account_id: str, source: CommunicationChanged | CommunicationAnalyzed) -> Transcript | None:
+    """What our own analyser has to read: a voicemail's transcript, or a call's that came without an analysis (P6)."""
+    match source:
+        case CommunicationChanged(voicemail=voicemail) if voicemail is not None and voicemail.transcript:
+            rank, text, language = 0, voicemail.transcript, None
+        case CommunicationAnalyzed(transcript=str() as text, language=language) if (
+            text and source.sentiment is None and source.topics is None
+        ):
+            rank = 1
+        case _:
+            return None
+    return Transcript(account_id, source.communication_id, source.version, rank, text, language)
 
 
 def analysis_of(account_id: str, found: CommunicationAnalyzed) -> Analysis:

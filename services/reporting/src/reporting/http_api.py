@@ -1,12 +1,12 @@
 """HTTP in: report settings, reports over any range, and asking for one by hand (P3, P4, P7)."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -21,12 +21,13 @@ from pydantic import (
 )
 
 from contracts import directory
-from reporting import days, recipients, reports, schedule, storage
+from reporting import days, recipients, reports, schedule, voice
 from reporting.figures import FIGURES, Report, Row
 from reporting.recipients import RecipientClass
-from reporting.rendering import csv_of, html
+from reporting.rendering import TITLES, csv_of, html
 from reporting.schedule import ReportKind, ReportNotifications
-from service_kit import directory_copy
+from reporting.storage import schedules
+from service_kit import audit, directory_copy
 from service_kit.access import Person, may_administer
 from service_kit.auth import Caller, authenticated
 from service_kit.clock import Clock, Identify
@@ -35,7 +36,6 @@ from service_kit.http import (
     Page,
     PageCursor,
     PageLimit,
-    Problem,
     decode_cursor,
     encode_cursor,
     forbidden,
@@ -144,27 +144,23 @@ class SendBody(BaseModel):
     date: str
 
 
-class AuditBody(BaseModel):
-    """One administrative change (A6)."""
+class ReportedInbox(BaseModel):
+    """An inbox whose reports the caller may read."""
 
-    id: str
-    at: datetime
-    user_id: str
-    action: str
-    subject: str
-    before: Any
-    after: Any
+    inbox_id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An inbox that the caller may see, and whether he may change its settings and send its reports."""
+    """An inbox that the caller may see, and whether he may change its settings, send its reports, read its calls."""
 
     account_id: str
     user_id: str
     inbox: directory.Inbox
     may_set: bool
     may_send: bool
+    may_read: bool
 
 
 def router(database: Database, clock: Clock, identify: Identify, grace: timedelta) -> APIRouter:
@@ -177,7 +173,7 @@ def router(database: Database, clock: Clock, identify: Identify, grace: timedelt
                 inbox = await directory_copy.inbox(connection, caller.account_id, inbox_id)
                 if inbox is None:
                     raise not_found("there is no such inbox")
-                return Seen(caller.account_id, caller.user_id, inbox, may_set=True, may_send=False)
+                return Seen(caller.account_id, caller.user_id, inbox, may_set=True, may_send=False, may_read=False)
             person = await directory_copy.person(connection, caller)
             return await _seen(connection, person, inbox_id, by_supervisors=False)
 
@@ -198,20 +194,13 @@ def router(database: Database, clock: Clock, identify: Identify, grace: timedelt
             raise forbidden("only an admin may send a report")
         return seen
 
-    async def admin(caller: Annotated[Caller, Depends(authenticated)]) -> Person:
-        async with database.connection() as connection:
-            person = await directory_copy.person(connection, caller)
-        if caller.is_machine or not person.is_admin:
-            raise forbidden("only an admin may see what was changed")
-        return person
-
     @api.get("/inboxes/{inbox_id}/report-notifications")
     async def get_report_notifications(
         seen: Annotated[Seen, Depends(settings_seen)],
     ) -> ReportNotificationsBody:
         """An inbox's report settings, for whoever is tied to it and for admins."""
         async with database.connection() as connection:
-            settings = await storage.report_notifications(connection, seen.account_id, seen.inbox.inbox_id)
+            settings = await schedules.report_notifications(connection, seen.account_id, seen.inbox.inbox_id)
         return ReportNotificationsBody.of(settings)
 
     @api.put("/inboxes/{inbox_id}/report-notifications")
@@ -222,24 +211,39 @@ def router(database: Database, clock: Clock, identify: Identify, grace: timedelt
         after = body.settings()
         now = clock()
         async with database.transaction() as connection:
-            before = await storage.report_notifications(connection, seen.account_id, seen.inbox.inbox_id, lock=True)
-            await storage.save_report_notifications(connection, seen.account_id, seen.inbox.inbox_id, after)
+            before = await schedules.report_notifications(connection, seen.account_id, seen.inbox.inbox_id, lock=True)
+            await schedules.save_report_notifications(connection, seen.account_id, seen.inbox.inbox_id, after)
             await _plan(connection, seen, before, after, now, grace)
             if before != after:
-                await storage.add_audit_entry(
-                    connection,
-                    storage.AuditEntry(
-                        account_id=seen.account_id,
-                        id=identify(),
-                        at=now,
-                        user_id=seen.user_id,
-                        action="report_notifications.put",
-                        subject=f"inbox/{seen.inbox.inbox_id}",
-                        before=ReportNotificationsBody.of(before).model_dump(mode="json"),
-                        after=ReportNotificationsBody.of(after).model_dump(mode="json"),
-                    ),
+                entry = audit.Entry(
+                    id=identify(),
+                    at=now,
+                    by=seen.user_id,
+                    action="changed",
+                    entity="report_notifications",
+                    entity_id=seen.inbox.inbox_id,
+                    before=ReportNotificationsBody.of(before).model_dump(mode="json"),
+                    after=ReportNotificationsBody.of(after).model_dump(mode="json"),
                 )
+                await audit.record(connection, seen.account_id, [entry])
         return ReportNotificationsBody.of(after)
+
+    @api.get("/reports/inboxes")
+    async def inboxes_to_report_on(
+        caller: Annotated[Caller, Depends(authenticated)], limit: PageLimit = 50, cursor: PageCursor = None
+    ) -> Page[ReportedInbox]:
+        """The inboxes whose reports the caller may read: for an administrator all, else his own and his teams'."""
+        if caller.is_machine:
+            raise forbidden("reports are for people")
+        after = "" if cursor is None else decode_cursor(cursor, 1)[0]
+        if not isinstance(after, str):
+            raise invalid("cursor", "is not a cursor of this list")
+        async with database.connection() as connection:
+            person = await directory_copy.person(connection, caller)
+            user_id = None if person.is_admin else person.user_id
+            found = await directory_copy.inboxes_to_report_on(connection, person.account_id, user_id, after, limit + 1)
+        items = [ReportedInbox(inbox_id=inbox.inbox_id, name=inbox.name) for inbox in found[:limit]]
+        return Page(items=items, next_cursor=encode_cursor(items[-1].inbox_id) if len(found) > limit else None)
 
     @api.get(
         "/inboxes/{inbox_id}/reports/{report}",
@@ -253,22 +257,20 @@ def router(database: Database, clock: Clock, identify: Identify, grace: timedelt
         report: str,
     ) -> Response:
         kind = _kind(report)
-        _require_made(kind)
         first, last = _range(request.query_params)
         async with database.transaction() as connection:
             around = await reports.people(connection, seen.account_id, seen.inbox)
             zone = reports.zone_of(around.account)
             if days.span_of(first, last, zone).is_empty:
                 raise not_found(f"{zone.key} has no {first.isoformat()}, and a skipped date has no report")
-            settings = await storage.report_notifications(connection, seen.account_id, seen.inbox.inbox_id)
-            made = await reports.daily_activity(connection, seen.account_id, around, settings, first, last)
-        return _answer(request.headers.get("accept", ""), kind, made)
+            settings = await schedules.report_notifications(connection, seen.account_id, seen.inbox.inbox_id)
+            made = await reports.make(connection, seen.account_id, around, settings, kind, first, last)
+        return await _answer(request.headers.get("accept", ""), made if seen.may_read else made.without_contents())
 
     @api.post("/inboxes/{inbox_id}/reports/{report}/send", status_code=202)
     async def send_report(seen: Annotated[Seen, Depends(report_sent)], report: str, body: SendBody) -> dict[str, str]:
         """Send a past day's report once to each recipient who has not had it, when what came until now is read."""
         kind = _kind(report)
-        _require_made(kind)
         day = _day("date", body.date)
         now = clock()
         async with database.transaction() as connection:
@@ -277,44 +279,21 @@ def router(database: Database, clock: Clock, identify: Identify, grace: timedelt
                 raise invalid("date", f"is no date in {zone.key}")
             if not schedule.is_past(day, now, zone):
                 raise invalid("date", f"is not over yet in {zone.key}")
-            await storage.ask_for_report(connection, seen.account_id, seen.inbox.inbox_id, kind, day, now)
-            await storage.add_audit_entry(
-                connection,
-                storage.AuditEntry(
-                    account_id=seen.account_id,
-                    id=identify(),
-                    at=now,
-                    user_id=seen.user_id,
-                    action="report.send",
-                    subject=f"inbox/{seen.inbox.inbox_id}",
-                    before=None,
-                    after={"report": kind, "date": day.isoformat()},
-                ),
+            await schedules.ask_for_report(connection, seen.account_id, seen.inbox.inbox_id, kind, day, now)
+            entry = audit.Entry(
+                id=identify(),
+                at=now,
+                by=seen.user_id,
+                action="sent",
+                entity="report",
+                entity_id=seen.inbox.inbox_id,
+                before=None,
+                after={"report": kind, "date": day.isoformat()},
             )
+            await audit.record(connection, seen.account_id, [entry])
         return {"inbox_id": seen.inbox.inbox_id, "report": kind, "date": day.isoformat()}
 
-    @api.get("/audit/reporting")
-    async def get_audit(
-        person: Annotated[Person, Depends(admin)], limit: PageLimit = 50, cursor: PageCursor = None
-    ) -> Page[AuditBody]:
-        """Every administrative change of reporting, newest first, for admins (A6)."""
-        async with database.connection() as connection:
-            entries = await storage.audit_entries(connection, person.account_id, _entry_id(cursor), limit + 1)
-        items = [
-            AuditBody(
-                id=entry.id,
-                at=entry.at,
-                user_id=entry.user_id,
-                action=entry.action,
-                subject=entry.subject,
-                before=entry.before,
-                after=entry.after,
-            )
-            for entry in entries[:limit]
-        ]
-        more = len(entries) > limit
-        return Page(items=items, next_cursor=encode_cursor(items[-1].id) if more else None)
-
+    api.include_router(audit.routes("/audit/reporting", database, directory_copy.is_admin))
     return api
 
 
@@ -323,20 +302,21 @@ async def _seen(connection: Connection, person: Person, inbox_id: str, *, by_sup
     inbox = await directory_copy.inbox(connection, person.account_id, inbox_id)
     if inbox is None:
         raise not_found("there is no such inbox")
+    is_tied = inbox_id in await directory_copy.ties(connection, person.account_id, person.user_id)
+    teams = await directory_copy.entities(connection, directory.Team, person.account_id, list(inbox.agents.teams))
+    supervises = by_supervisors and recipients.supervises(person.user_id, inbox, teams)
     seen = Seen(
         account_id=person.account_id,
         user_id=person.user_id,
         inbox=inbox,
         may_set=may_administer(person, inbox),
         may_send=person.is_admin,
+        # An administrator sees how it went everywhere, but reads communications only where I2 lets him.
+        may_read=is_tied or supervises or (person.is_admin and person.admins_see_all),
     )
-    if seen.may_set or inbox_id in await directory_copy.ties(connection, person.account_id, person.user_id):
-        return seen
-    if by_supervisors:
-        teams = await directory_copy.entities(connection, directory.Team, person.account_id, list(inbox.agents.teams))
-        if recipients.supervises(person.user_id, inbox, teams):
-            return seen
-    raise not_found("there is no such inbox")
+    if not (seen.may_set or is_tied or supervises):
+        raise not_found("there is no such inbox")
+    return seen
 
 
 async def _plan(
@@ -351,13 +331,13 @@ async def _plan(
     account_id, inbox_id = seen.account_id, seen.inbox.inbox_id
     zone = reports.zone_of(await directory_copy.account(connection, account_id))
     for kind in ReportKind:
-        held = await storage.lock_schedule(connection, account_id, inbox_id, kind)
+        held = await schedules.lock_schedule(connection, account_id, inbox_id, kind)
         next_date = schedule.replanned(before, after, kind, held, now, zone)
         if next_date is None:
-            await storage.delete_schedule(connection, account_id, inbox_id, kind)
+            await schedules.delete_schedule(connection, account_id, inbox_id, kind)
         else:
             due = schedule.due(next_date, after.send_at, zone, grace)
-            await storage.save_schedule(connection, account_id, inbox_id, kind, due)
+            await schedules.save_schedule(connection, account_id, inbox_id, kind, due)
 
 
 def _kind(report: str) -> ReportKind:
@@ -365,11 +345,6 @@ def _kind(report: str) -> ReportKind:
         return ReportPath(report.replace("_", "-")).kind
     except ValueError:
         raise not_found("there is no such report") from None
-
-
-def _require_made(kind: ReportKind) -> None:
-    if kind not in schedule.SENT:
-        raise Problem(501, "Not Implemented", f"{kind} is not made by this version yet")
 
 
 def _range(query: Mapping[str, str]) -> tuple[date, date]:
@@ -403,30 +378,21 @@ def _day(field: str, text: str) -> date:
     return day
 
 
-def _entry_id(cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    (entry_id,) = decode_cursor(cursor, 1)
-    try:
-        return str(UUID(entry_id))
-    except (ValueError, AttributeError, TypeError):
-        raise invalid("cursor", "is not a cursor of this list") from None
-
-
-def _answer(accept: str, kind: ReportKind, report: Report) -> Response:
+async def _answer(accept: str, report: Report) -> Response:
     vary = {"Vary": "Accept"}
     match _wanted(accept):
         case "text/csv":
-            name = f"{ReportPath(kind.replace('_', '-'))}-{report.inbox_id}-{report.first.isoformat()}.csv"
+            name = f"{ReportPath(report.kind.replace('_', '-'))}-{report.inbox_id}-{report.first.isoformat()}.csv"
             return Response(
                 csv_of(report),
                 media_type="text/csv",
                 headers=vary | {"Content-Disposition": f'attachment; filename="{name}"'},
             )
         case "text/html":
-            return Response(html(report), media_type="text/html", headers=vary)
+            # Drawing takes a good part of a second, in which other requests go on.
+            return Response(await asyncio.to_thread(html, report), media_type="text/html", headers=vary)
         case _:
-            return JSONResponse(_document(kind, report), headers=vary)
+            return JSONResponse(_document(report), headers=vary)
 
 
 def _wanted(accept: str) -> str:
@@ -438,10 +404,10 @@ def _wanted(accept: str) -> str:
     return "application/json"
 
 
-def _document(kind: ReportKind, report: Report) -> dict[str, Any]:
-    return {
+def _document(report: Report) -> dict[str, Any]:
+    document: dict[str, Any] = {
         "inbox_id": report.inbox_id,
-        "report": kind,
+        "report": report.kind,
         "from": report.first.isoformat(),
         "to": report.last.isoformat(),
         "time_zone": report.time_zone,
@@ -450,6 +416,43 @@ def _document(kind: ReportKind, report: Report) -> dict[str, Any]:
         "previous": report.previous,
         **{section: [_row(row) for row in rows] for section, rows in report.sections.items()},
     }
+    if report.kind is ReportKind.VOICE_ANALYTICS:
+        document |= {
+            "topics": [
+                {"topic": topic.topic, "calls": topic.calls, "sentiment_score": topic.sentiment_score}
+                for topic in report.topics
+            ],
+            "worth_a_listen": [
+                {
+                    **_call(report, call),
+                    "reasons": [{"reason": reason.name, "words": reason.words} for reason in voice.reasons(call)],
+                }
+                for call in report.worth_a_listen
+            ],
+            "summaries": [_call(report, call) for call in report.summaries],
+        }
+    return document
+
+
+def _call(report: Report, call: voice.Call) -> dict[str, Any]:
+    return {
+        "communication_id": call.communication_id,
+        "started_at": call.started_at.isoformat().replace("+00:00", "Z"),
+        "direction": call.direction,
+        "line_number": call.line_number,
+        "line_name": report.names.get(call.line_number),
+        "user_id": call.user_id,
+        "user_name": report.names.get(call.user_id) if call.user_id else None,
+        "contact_number": call.contact_number,
+        "contact_name": call.contact_name,
+        "talk_seconds": call.talk_seconds,
+        "held_seconds": call.held_seconds,
+        "sentiment_label": call.sentiment_label,
+        "sentiment_score": call.sentiment_score,
+        "agent_talk_share": call.agent_share,
+        "summary": call.summary,
+        "analyser": "connected_inbox" if call.is_by_us else "telephony",
+    }
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -457,7 +460,11 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _description() -> str:
-    figures = "\n".join(f"- `{figure.name}` ({figure.unit}): {figure.meaning}" for figure in FIGURES)
+    figures = "\n\n".join(
+        f"{TITLES[kind]}:\n\n"
+        + "\n".join(f"- `{one.name}` ({one.unit}): {one.meaning} {one.formula}" for one in figures)
+        for kind, figures in FIGURES.items()
+    )
     return (
         "A report for `date`, or for `from` to `to` (both included), by days of the account's zone, for admins, "
         "tied users and supervisors of the inbox's teams. JSON unless `Accept` names `text/csv` or `text/html`.\n\n"

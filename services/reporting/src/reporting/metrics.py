@@ -17,3 +17,8 @@ REPORT_EMAILS: Final = counter(
     "Report e-mails asked for, by report and by what called for them.",
     ("service", "report", "origin"),
 )
+OWN_ANALYSES: Final = counter(
+    "report_own_analyses_total",
+    "Transcripts that our own analyser has read, by what came of it.",
+    ("service", "outcome"),
+)

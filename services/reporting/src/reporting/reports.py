@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,19 +12,29 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from contracts import directory, emails
 from contracts.envelope import Event
 from contracts.fields import key_of
-from contracts.topics import COMMUNICATION_EVENTS, DIRECTORY_EVENTS, EMAIL_REQUESTS, INBOX_EVENTS
-from reporting import days, recipients, storage
-from reporting.figures import HOURS, Report
+from contracts.topics import (
+    COMMUNICATION_EVENTS,
+    DIRECTORY_EVENTS,
+    EMAIL_REQUESTS,
+    INBOX_EVENTS,
+    TELEPHONY_EVENTS,
+)
+from reporting import days, recipients
+from reporting.figures import HOURS, RESPONSE_WINDOW, Measured, Report
+from reporting.opening import Opening, opening
 from reporting.rendering import render
-from reporting.schedule import ReportNotifications
-from reporting.storage import Scheduled, Scope
-from service_kit import directory_copy, outbox
+from reporting.schedule import ReportKind, ReportNotifications
+from reporting.storage import daily, schedules, voice
+from reporting.storage.daily import Scope
+from reporting.storage.schedules import Scheduled
+from reporting.voice import MOST_CALLS, MOST_SUMMARIES, MOST_TOPICS
+from service_kit import directory_copy, input_progress, outbox
 from service_kit.database import Connection
 from service_kit.publishing import outgoing
 
 SOURCE: Final = "/connected-inbox/reporting"
-INPUTS: Final = (DIRECTORY_EVENTS, COMMUNICATION_EVENTS, INBOX_EVENTS)
-"""What reporting reads, in the order in which a batch is handled: who belongs where comes first."""
+INPUTS: Final = (TELEPHONY_EVENTS, DIRECTORY_EVENTS, COMMUNICATION_EVENTS, INBOX_EVENTS)
+"""What a day's completeness rests on: the topics that reporting reads, and the one that all of it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +68,20 @@ def zone_of(account: directory.Account | None) -> ZoneInfo:
 
 
 async def read_through(connection: Connection) -> datetime | None:
-    """The time through which every partition of the input has been read; None while that is not known."""
-    return await storage.complete_through(connection, [topic.name for topic in INPUTS])
+    """The time through which all that reached us has come through every service to here; None while not known."""
+    return await input_progress.complete_through(connection, [topic.name for topic in INPUTS])
 
 
-async def daily_activity(
+async def make(
     connection: Connection,
     account_id: str,
     around: People,
     settings: ReportNotifications,
+    kind: ReportKind,
     first: date,
     last: date,
 ) -> Report:
-    """The daily activity of an inbox over the local dates `first` to `last`, against the same dates a week before."""
+    """A report of an inbox over the local dates `first` to `last`, against the same dates a week before."""
     zone = zone_of(around.account)
     span = days.span_of(first, last, zone)
     inbox = around.inbox
@@ -87,28 +99,31 @@ async def daily_activity(
             if team_id in around.teams
             for user_id in around.teams[team_id].members
         ),
+        opening=_opening(inbox, zone, span),
     )
-    before = Scope(
-        account_id=account_id,
-        inbox_id=inbox.inbox_id,
-        span=days.span_of(first - days.WEEK, last - days.WEEK, zone),
-        time_zone=zone.key,
-        lines=scope.lines,
-        users=scope.users,
-    )
-    measured = await storage.measure(connection, scope)
-    a_week_before = await storage.measure(connection, before)
+    span_before = days.span_of(first - days.WEEK, last - days.WEEK, zone)
+    before = replace(scope, span=span_before, members=(), opening=_opening(inbox, zone, span_before))
+    measured, a_week_before = Measured(kind), Measured(kind)
+    match kind:
+        case ReportKind.DAILY_ACTIVITY:
+            await daily.measure(connection, scope, measured)
+            await daily.measure(connection, before, a_week_before)
+        case ReportKind.VOICE_ANALYTICS:
+            await voice.measure(connection, scope, measured)
+            await voice.measure(connection, before, a_week_before)
     through = await read_through(connection)
     line_names = {number: line.name or number for number, line in around.lines.items()}
     user_names = {user_id: user.name for user_id, user in around.users.items()}
     own_lines = [number for number, line in around.lines.items() if line.inbox_id == inbox.inbox_id]
-    return Report(
+    report = Report(
+        kind=kind,
         inbox_id=inbox.inbox_id,
         inbox_name=inbox.name,
         first=first,
         last=last,
         time_zone=zone.key,
         complete=through is not None and through >= span.end,
+        filtered=(settings.lines, settings.users, settings.teams) != (None, None, None),
         totals=measured.totals(),
         previous=a_week_before.totals(),
         by_hour=measured.rows("by_hour", HOURS),
@@ -131,6 +146,26 @@ async def daily_activity(
             {team_id: around.teams[team_id].name for team_id in shown_teams if team_id in around.teams},
         ),
     )
+    if kind is ReportKind.DAILY_ACTIVITY:
+        return report
+    return replace(
+        report,
+        topics=await voice.topics(connection, scope, MOST_TOPICS),
+        worth_a_listen=tuple(await voice.worth_a_listen(connection, scope, MOST_CALLS)),
+        summaries=tuple(await voice.summarised(connection, scope, MOST_SUMMARIES)),
+        names={**line_names, **user_names},
+    )
+
+
+def _opening(inbox: directory.Inbox, zone: ZoneInfo, span: days.Span) -> Opening | None:
+    """When the inbox was open, for as long as a response to something within the span counts."""
+    if inbox.business_hours is None:
+        return None
+    try:
+        own = ZoneInfo(inbox.time_zone) if inbox.time_zone else zone
+    except (ZoneInfoNotFoundError, ValueError):
+        own = zone
+    return opening(inbox.business_hours, own, days.Span(span.start, span.end + RESPONSE_WINDOW))
 
 
 def passing_users(settings: ReportNotifications, teams: Mapping[str, directory.Team]) -> tuple[str, ...] | None:
@@ -145,7 +180,7 @@ def passing_users(settings: ReportNotifications, teams: Mapping[str, directory.T
 
 async def send(connection: Connection, due: Scheduled, inbox: directory.Inbox, now: datetime) -> int:
     """Ask for a day's e-mails in the caller's transaction: one per recipient, once ever. Says how many (P2, P4)."""
-    settings = await storage.report_notifications(connection, due.account_id, due.inbox_id)
+    settings = await schedules.report_notifications(connection, due.account_id, due.inbox_id)
     around = await people(connection, due.account_id, inbox)
     day = due.next_date.isoformat()
     chosen = recipients.reachable(recipients.user_ids(settings.recipients, inbox, around.teams), around.users)
@@ -153,11 +188,11 @@ async def send(connection: Connection, due: Scheduled, inbox: directory.Inbox, n
         user.user_id: emails.report_email_id(due.account_id, due.inbox_id, due.kind, day, user.user_id)
         for user in chosen
     }
-    new = await storage.claim_emails(connection, due, email_ids, now)
+    new = await schedules.claim_emails(connection, due, email_ids, now)
     if not new:
         return 0
-    report = await daily_activity(connection, due.account_id, around, settings, due.next_date, due.next_date)
-    rendered = render(report)
+    report = await make(connection, due.account_id, around, settings, due.kind, due.next_date, due.next_date)
+    rendered = await asyncio.to_thread(render, report)
     requests = [
         emails.EmailRequested(
             email_id=email_ids[user.user_id],
@@ -168,7 +203,7 @@ async def send(connection: Connection, due: Scheduled, inbox: directory.Inbox, n
             subject=rendered.subject,
             html=rendered.html,
             text=rendered.text,
-            attachments=(rendered.attachment,),
+            attachments=rendered.attachments,
         )
         for user in chosen
         if user.user_id in new

@@ -22,10 +22,6 @@ class ReportKind(StrEnum):
     VOICE_ANALYTICS = "voice_analytics"
 
 
-SENT: Final = frozenset({ReportKind.DAILY_ACTIVITY})
-"""The reports that this version makes; the others can be chosen, and begin when they exist."""
-
-
 @dataclass(frozen=True, slots=True)
 class ReportNotifications:
     """An inbox's report settings. A filter of None lets everything pass (P3)."""
@@ -40,7 +36,7 @@ class ReportNotifications:
 
     def sends(self, kind: ReportKind) -> bool:
         """Whether this report is sent daily."""
-        return self.enabled and kind in self.reports and kind in SENT
+        return self.enabled and kind in self.reports
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,13 +70,6 @@ CREATE TABLE thread_unreads (
 
 CREATE INDEX thread_unreads_by_end ON thread_unreads (account_id, inbox_id, until) WHERE unread > 0;
 
-CREATE TABLE input_progress (
-    topic text NOT NULL,
-    partition integer NOT NULL,
-    complete_through timestamptz NOT NULL,
-    PRIMARY KEY (topic, partition)
-);
-
 CREATE TABLE report_notifications (
     account_id text NOT NULL,
     inbox_id text NOT NULL,
@@ -120,16 +113,4 @@ CREATE TABLE report_emails (
     email_id uuid NOT NULL,
     requested_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, inbox_id, kind, date, user_id)
-);
-
-CREATE TABLE audit_entries (
-    account_id text NOT NULL,
-    id uuid NOT NULL,
-    at timestamptz NOT NULL,
-    user_id text NOT NULL,
-    action text NOT NULL,
-    subject text NOT NULL,
-    before jsonb,
-    after jsonb,
-    PRIMARY KEY (account_id, id)
 );
