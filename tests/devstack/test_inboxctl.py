@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import orjson
 import pytest
@@ -22,7 +17,7 @@ from contracts.catalogue import examples
 from contracts.envelope import Event, decode
 from contracts.telephony import EVENTS
 from contracts.topics import TELEPHONY_EVENTS, TOPICS, dead_letter_topic
-from devstack.inboxctl import main
+from tests.devstack.conftest import Inboxctl
 from tests.support.servers import Servers
 from tests.support.topics import FreshTopics, Raw
 
@@ -41,56 +36,6 @@ lines:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Inboxctl(Protocol):
-    """`await inboxctl("token", …)`: runs a command to its end."""
-
-    async def __call__(
-        self, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, text: str = ""
-    ) -> Ran: ...
-
-
-@pytest.fixture
-def inboxctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inboxctl:
-    """Runs a command with nothing of this machine's environment, in `tmp_path` unless another folder is named."""
-
-    async def run(
-        *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, text: str = ""
-    ) -> Ran:
-        with monkeypatch.context() as patched:
-            for name in list(os.environ):
-                if name.startswith(("KAFKA_", "JWT_", "DEVSTACK_", "TOPIC_")) or name.endswith("_URL"):
-                    patched.delenv(name)
-            # What a command adds to its environment goes away with the patch.
-            patched.setattr(os, "environ", os.environ.copy())
-            os.environ.update(env or {})
-            patched.chdir(cwd or tmp_path)
-            patched.setattr(sys, "argv", ["inboxctl", *arguments])
-            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-            capsys.readouterr()
-            code = await asyncio.to_thread(_code_of, main)
-        printed = capsys.readouterr()
-        return Ran(code, printed.out, printed.err)
-
-    return run
-
-
-def _code_of(command: Callable[[], None]) -> int:
-    try:
-        command()
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    return 0
-
-
 async def test_it_is_a_command_of_the_environment(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "devstack.inboxctl", "token", cwd=tmp_path, stderr=asyncio.subprocess.PIPE
@@ -103,7 +48,7 @@ async def test_it_is_a_command_of_the_environment(tmp_path: Path) -> None:
 async def test_help_names_every_command(inboxctl: Inboxctl, tmp_path: Path) -> None:
     ran = await inboxctl("--help")
     assert ran.code == 0
-    for command in ("topics", "migrate", "token", "apply", "simulate", "publish", "dlq", "telephony"):
+    for command in ("topics", "migrate", "token", "apply", "diff", "export", "republish", "simulate", "publish", "dlq"):
         assert command in ran.out
 
 
@@ -136,6 +81,9 @@ async def test_a_machine_gets_the_directory_scope(inboxctl: Inboxctl, tmp_path: 
         (("migrate", "--service", "billing"), "billing"),
         (("migrate", "--service", "routing"), "ROUTING_DATABASE_URL"),
         (("dlq", "replay"), "--reason"),
+        (("republish", "everything"), "WHAT is communications or directory, not everything"),
+        (("republish", "directory"), "ROUTING_DATABASE_URL is not set"),
+        (("republish", "directory", "--fast"), "--fast"),
     ],
 )
 async def test_asking_wrongly_is_answered_with_a_sentence_and_two(

@@ -45,12 +45,12 @@ def test_clock_times_and_numbers_are_what_they_look_like() -> None:
 
 def test_what_is_put_is_what_the_file_says() -> None:
     setup = parse(SMALL)
-    assert setup.account.body("account_id") == {
+    assert setup.account.brief("account_id") == {
         "name": "Acme",
         "time_zone": "Europe/Berlin",
         "fallback_inbox_id": "support",
     }
-    assert setup.inboxes["support"].body("watchers")["business_hours"] == {
+    assert setup.inboxes["support"].brief("watchers")["business_hours"] == {
         "mon": [{"from": "09:00", "to": "17:00"}],
         "closures": ["2026-12-25"],
     }
@@ -86,8 +86,15 @@ def test_what_is_no_set_up_is_refused(text: str) -> None:
     assert wrong_with(text)
 
 
-def test_a_line_needs_a_full_number() -> None:
-    assert "full number" in wrong_with(SMALL.replace("+49 30 901820", "72975"))
+def test_a_line_is_a_full_number_or_a_short_code() -> None:
+    assert list(parse(SMALL.replace("+49 30 901820", "72975")).lines) == ["72975"]
+
+
+@pytest.mark.parametrize("number", ["hello", "030 901820", "72", "+12"])
+def test_a_line_that_is_neither_is_named(number: str) -> None:
+    complaint = wrong_with(SMALL.replace("+49 30 901820", number))
+    assert f"lines.{number}" in complaint
+    assert "full number, such as +12125550100, or a short code" in complaint
 
 
 def test_the_demo_account_is_a_set_up_with_everything_on() -> None:

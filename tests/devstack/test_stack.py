@@ -70,7 +70,8 @@ def test_it_starts_once_is_found_again_and_stops(stack: Stack, tmp_path: Path) -
     assert stack.start(quietly())
 
     env = stack.env
-    assert {f"{service.upper()}_URL" for service in SERVICES} <= set(env)
+    assert {f"{service.upper()}_URL" for service in (*SERVICES, "console")} <= set(env)
+    assert httpx.get(f"{env['CONSOLE_URL']}/sign-in").status_code == 200
     for service in SERVICES:
         assert httpx.get(f"{env[f'{service.upper()}_URL']}/health/ready").status_code == 200
         with psycopg.connect(env[f"{service.upper()}_DATABASE_URL"]) as connection:
@@ -84,7 +85,7 @@ def test_it_starts_once_is_found_again_and_stops(stack: Stack, tmp_path: Path) -
     assert not same.start(quietly()), "it was running already"
     assert same.urls == stack.urls, "its own file tells where it is, not PORT_BASE"
 
-    assert set(same.stop()) == {"Kafka", "Postgres", "mail", *SERVICES}
+    assert set(same.stop()) == {"Kafka", "Postgres", "mail", "console", *SERVICES}
     assert not stack.running
     assert not stack.env_file.exists()
     assert all(is_free(port) for port in stack.ports.values())

@@ -1,23 +1,27 @@
-"""Bringing an account to what its set-up file says: idempotent PUTs, each after what it needs."""
+"""Bringing an account to what its set-up file says: idempotent PUTs of what differs, each after what it needs."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
-from devstack.api import Api, Refused, Unreachable
+from devstack.api import Api
+from devstack.differences import Comparison, Difference, Kind, Piece, compare
+from devstack.patience import PATIENCE_SECONDS, Patient, side_by_side
+from devstack.reading import SETTINGS, read_whole_setup
 from devstack.setup_file import AccountPart, InboxPart, LinePart, Part, SetupFile, TeamPart, UserPart
 
-PATIENCE_SECONDS: Final = 60.0
-"""How long a service may take to come up, or its copy of the directory to catch up."""
-
-_PAUSE_SECONDS: Final = 0.2
-_OWN_STAMPS: Final = frozenset({"version", "updated_at", "changed_at"})
-
-T = TypeVar("T")
+_SHAPES: Final[dict[Kind, type[Part]]] = {
+    "account": AccountPart,
+    "user": UserPart,
+    "team": TeamPart,
+    "inbox": InboxPart,
+    "line": LinePart,
+}
+_EACH_AFTER_WHAT_IT_NAMES: Final[tuple[Kind, ...]] = ("user", "team", "inbox", "watcher")
+_EACH_BEFORE_WHAT_IT_NAMES: Final[tuple[Kind, ...]] = ("line", "inbox", "team")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,125 +33,118 @@ class Change:
     fields: tuple[str, ...] = ()
 
 
-def apply(setup: SetupFile, api: Api, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Change]:
-    """Put every part, and say of each what it did as soon as it is done; doing it again changes nothing.
+def apply(
+    setup: SetupFile, api: Api, patience_seconds: float = PATIENCE_SECONDS, *, prune: bool = False
+) -> Iterator[Change]:
+    """Put every part that differs, and say of each what it did as soon as it is done; doing it again changes nothing.
 
-    What the file does not name is left alone, except watchers: an inbox's list of them is the whole list.
-    Raises `Refused` when a service does not accept a part, and `Unreachable` when one does not answer within
-    `patience_seconds`.
+    What the file does not name is left alone, except watchers: an inbox's list of them is the whole list. With
+    `prune` it is deleted, and users are deactivated. Raises `Refused` when a service does not accept a part,
+    `Unreachable` when one does not answer within `patience_seconds`, and `OtherAccount` as `Applying.prepared` does.
     """
-    patient = _Patient(api, patience_seconds)
-    yield from _account_without_what_is_not_there_yet(setup, patient)
-    for user_id, user in setup.users.items():
-        yield patient.put(f"user {user_id}", "routing", "users", user_id, body=user.body())
-    for team_id, team in setup.teams.items():
-        yield patient.put(f"team {team_id}", "routing", "teams", team_id, body=team.body())
-    for inbox_id, inbox in setup.inboxes.items():
-        body = inbox.body("watchers", "watcher_notifications", "automations", "report_notifications")
-        yield patient.put(f"inbox {inbox_id}", "routing", "inboxes", inbox_id, body=body)
-        if inbox.watchers is not None:
-            yield from _watchers(inbox_id, inbox.watchers, patient)
-    for number, line in setup.lines.items():
-        yield patient.put(f"line {number}", "routing", "lines", number, body=line.body())
-    if setup.account.fallback_inbox_id:
-        yield patient.put("account", "routing", "account", body=setup.account.body("account_id"))
-    for inbox_id, inbox in setup.inboxes.items():
-        for service, setting, part in (
-            ("notification", "watcher-notifications", inbox.watcher_notifications),
-            ("inbox_state", "automations", inbox.automations),
-            ("reporting", "report-notifications", inbox.report_notifications),
-        ):
-            if part is not None:
-                # 404 until the service's copy of the directory has the inbox, which it will.
-                patient.until_known(service, "inboxes", inbox_id, setting)
-                yield patient.put(
-                    f"inbox {inbox_id}: {setting}", service, "inboxes", inbox_id, setting, body=part.whole()
-                )
-
-
-def _account_without_what_is_not_there_yet(setup: SetupFile, patient: _Patient) -> Iterator[Change]:
-    fallback = setup.account.fallback_inbox_id
-    if fallback and patient.find("routing", "account") is not None:
-        # It stands as it is until the inboxes are done, then comes as a whole.
-        return
-    body = setup.account.body("account_id", "fallback_inbox_id")
-    change = patient.put("account", "routing", "account", body=body)
-    if not fallback or change.how == "created":
-        yield change
-
-
-def _watchers(inbox_id: str, wanted: tuple[str, ...], patient: _Patient) -> Iterator[Change]:
-    members = patient.find("routing", "inboxes", inbox_id, "members") or {}
-    present = {watcher["user_id"] for watcher in members.get("watching", ())}
-    for user_id in wanted:
-        path = ("inboxes", inbox_id, "watchers", user_id)
-        if user_id not in present:
-            patient.ask(partial(patient.api.put, "routing", *path))
-        yield Change(f"inbox {inbox_id}: watcher {user_id}", "unchanged" if user_id in present else "created")
-    for user_id in sorted(present - set(wanted)):
-        patient.api.delete("routing", "inboxes", inbox_id, "watchers", user_id)
-        yield Change(f"inbox {inbox_id}: watcher {user_id}", "removed")
+    yield from Applying.prepared(setup, Patient(api, patience_seconds), prune=prune).carried_out()
 
 
 @dataclass(frozen=True, slots=True)
-class _Patient:
-    api: Api
-    seconds: float
+class Applying:
+    """A file that was compared with its account, ready to be carried out."""
 
-    def ask(self, question: Callable[[], T], *, retry: Callable[[Refused], bool] = lambda _: False) -> T:
-        until = time.monotonic() + self.seconds
-        while True:
-            try:
-                return question()
-            except Unreachable:
-                if time.monotonic() > until:
-                    raise
-            except Refused as refused:
-                if not retry(refused) or time.monotonic() > until:
-                    raise
-            time.sleep(_PAUSE_SECONDS)
+    comparison: Comparison
+    patient: Patient
 
-    def find(self, service: str, *path: str) -> Any | None:
-        return self.ask(lambda: self.api.find(service, *path))
+    @classmethod
+    def prepared(cls, setup: SetupFile, patient: Patient, *, prune: bool = False) -> Applying:
+        """Read the account and compare it with the file. Raises `OtherAccount` when the token is for another one."""
+        return cls(compare(read_whole_setup(patient, setup.account.account_id), setup, prune=prune), patient)
 
-    def until_known(self, service: str, *path: str) -> None:
-        self.ask(lambda: self.api.get(service, *path), retry=lambda refused: refused.status == 404)
+    @property
+    def steps(self) -> int:
+        """About how many requests it takes."""
+        return len(self.comparison.differences) + len(self.comparison.uncertain)
 
-    def put(self, what: str, service: str, *path: str, body: dict[str, Any]) -> Change:
-        before = self.find(service, *path)
-        answered = self.ask(lambda: self.api.put(service, *path, body=body))
-        after = answered if isinstance(answered, dict) else self.find(service, *path)
+    def carried_out(self) -> Iterator[Change]:
+        """Make the changes, as `apply` does.
+
+        What is needed comes first: the account, people, teams, inboxes, their watchers, lines, the fallback, what other
+        services keep; what goes, goes the other way round. What does not need each other goes side by side.
+        """
+        looked_at_again = self._uncertain() + [one.piece for one in self._inboxes_that_a_team_may_cut()]
+        for piece in self.comparison.same:
+            if piece not in looked_at_again:
+                yield Change(piece.what, "unchanged")
+        account = next((one for one in self.comparison.coming if one.piece.kind == "account"), None)
+        if account is not None and account.before is None:
+            yield self._create_without_fallback(account.piece)
+        for kind in _EACH_AFTER_WHAT_IT_NAMES:
+            yield from side_by_side(self._put, self._coming(kind))
+            if kind == "inbox":
+                yield from side_by_side(self._put, self._inboxes_that_a_team_may_cut())
+        yield from side_by_side(self._remove, self._leaving("watcher"))
+        yield from side_by_side(self._put, self._coming("line"))
+        if account is not None and account.before is not None:
+            yield self._put(account)
+        elif account is not None and account.piece.body["fallback_inbox_id"]:
+            yield self._put(Difference(_without_fallback(account.piece), account.piece))
+        yield from side_by_side(self._put, self._coming("setting"))
+        yield from side_by_side(self._put_if_different, self._uncertain())
+        for kind in _EACH_BEFORE_WHAT_IT_NAMES:
+            yield from side_by_side(self._remove, self._leaving(kind))
+        yield from side_by_side(self._put, self._leaving("user"))
+
+    def _coming(self, kind: Kind) -> list[Difference]:
+        uncertain = self.comparison.uncertain
+        return [one for one in self.comparison.coming if one.piece.kind == kind and one.piece.what not in uncertain]
+
+    def _inboxes_that_a_team_may_cut(self) -> list[Difference]:
+        # Who leaves one team and joins another is for a moment no agent, and leaves the layers that name him.
+        if all(one.before is None for one in self._coming("team")):
+            return []
+        inboxes = (piece for piece in self.comparison.same if piece.kind == "inbox")
+        return [Difference(one, one) for one in inboxes if any(layer["users"] for layer in one.body["ring_layers"])]
+
+    def _leaving(self, kind: Kind) -> list[Difference]:
+        return [one for one in self.comparison.leaving if one.piece.kind == kind]
+
+    def _uncertain(self) -> list[Piece]:
+        pieces = [*self.comparison.same, *(one.piece for one in self.comparison.coming)]
+        return [piece for piece in pieces if piece.what in self.comparison.uncertain]
+
+    def _create_without_fallback(self, piece: Piece) -> Change:
+        # The fallback is an inbox, and no inbox is there before its account.
+        return self._put(Difference(None, _without_fallback(piece)))
+
+    def _put(self, difference: Difference) -> Change:
+        piece, before = difference.piece, difference.before
+        answered = self._ask(self.patient.api.put, piece, body=dict(piece.body) or None)
         if before is None:
-            return Change(what, "created")
-        fields = tuple(
-            sorted(
-                name for name in {*before, *(after or {})} - _OWN_STAMPS if before.get(name) != (after or {}).get(name)
-            )
-        )
-        return Change(what, "changed" if fields else "unchanged", fields)
+            return Change(piece.what, "created")
+        after = _shape(piece).model_validate(answered, extra="ignore").whole()
+        fields = tuple(sorted(name for name, value in before.body.items() if after[name] != value))
+        return Change(piece.what, "changed" if fields else "unchanged", fields)
+
+    def _put_if_different(self, piece: Piece) -> Change:
+        # 404 until the service's copy of the directory has the inbox, which it will.
+        found = self.patient.until_known(piece.service, *piece.path)
+        held = _shape(piece).model_validate(found, extra="ignore").whole()
+        if held == piece.body:
+            return Change(piece.what, "unchanged")
+        return self._put(Difference(Piece(piece.kind, piece.what, piece.service, piece.path, held, held), piece))
+
+    def _remove(self, difference: Difference) -> Change:
+        self._ask(self.patient.api.delete, difference.piece)
+        return Change(difference.piece.what, "removed")
+
+    def _ask(self, request: Callable[..., Any], piece: Piece, **arguments: Any) -> Any:
+        return self.patient.ask(partial(request, piece.service, *piece.path, **arguments))
 
 
-def read_setup(api: Api, account_id: str) -> SetupFile:
-    """The account's directory as the routing service has it now, in the shape of a set-up file.
-
-    Without the settings that other services keep. Raises `Refused` for an account that is not there.
-    """
-    account = api.get("routing", "account")
-    users = api.all_items("routing", "users")
-    teams = api.all_items("routing", "teams")
-    inboxes = api.all_items("routing", "inboxes")
-    lines = api.all_items("routing", "lines")
-    return SetupFile.model_validate(
-        {
-            "account": {"account_id": account_id} | _known(AccountPart, account),
-            "users": {user["user_id"]: _known(UserPart, user) for user in users},
-            "teams": {team["team_id"]: _known(TeamPart, team) for team in teams},
-            "inboxes": {inbox["inbox_id"]: _known(InboxPart, inbox) for inbox in inboxes},
-            "lines": {line["line_number"]: _known(LinePart, line) for line in lines},
-        }
-    )
+def _without_fallback(piece: Piece) -> Piece:
+    body = {**piece.body, "fallback_inbox_id": None}
+    return Piece(piece.kind, piece.what, piece.service, piece.path, body, body)
 
 
-def _known(part: type[Part], document: dict[str, Any]) -> dict[str, Any]:
-    names = part.model_fields.keys() - {"watchers", "account_id"}
-    return {name: document[name] for name in names if document.get(name) is not None}
+def _shape(piece: Piece) -> type[Part]:
+    """What a service's answer about a piece is read as."""
+    if piece.kind == "setting":
+        return next(shape for _, setting, shape in SETTINGS.values() if setting == piece.path[-1])
+    return _SHAPES[piece.kind]

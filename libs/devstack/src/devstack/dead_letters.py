@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -53,6 +54,44 @@ class DeadLetter:
     def place(self) -> str:
         """Where it lies, as `dlq show` takes it."""
         return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @property
+    def time(self) -> datetime | None:
+        """When it was put aside."""
+        try:
+            at = datetime.fromisoformat(self.failed_at)
+        except ValueError:
+            return None
+        return at if at.tzinfo is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which dead letters are meant: those that fit everything that is given."""
+
+    places: tuple[str, ...] = ()
+    service: str | None = None
+    reason: str | None = None
+    source_topic: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing was given, and so all are meant."""
+        return self == Wanted()
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Whether this one is meant. One whose time can't be read lies in no span of time."""
+        failed_at = letter.time
+        return (
+            (not self.places or letter.place in self.places)
+            and self.service in (None, letter.consumer)
+            and self.reason in (None, letter.reason)
+            and self.source_topic in (None, letter.source_topic)
+            and (self.since is None or (failed_at is not None and failed_at >= self.since))
+            and (self.until is None or (failed_at is not None and failed_at < self.until))
+        )
 
 
 def dead_letter_topics(prefix: str) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """`python -m devstack.demo` (`make demo`): a yesterday and a few live minutes on the real stack, checked.
 
 Every run starts from an empty folder of its own. On a terminal the stack stays up until Ctrl-C; elsewhere the
-exit code says whether everything that is shown was really there.
+exit code says whether everything that is shown was really there. With `--elsewhere` it plays on an installation
+that runs already, such as docker-compose's, in an account that is not there yet.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import signal
@@ -16,10 +18,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final, NoReturn
 from zoneinfo import ZoneInfo
 
+import httpx
 from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 
@@ -31,22 +33,17 @@ from contracts.topics import TELEPHONY_COMMANDS, TELEPHONY_EVENTS
 from devstack import showing, stand_in
 from devstack.api import Api, Refused, Unreachable
 from devstack.applying import apply
-from devstack.kafka import KafkaUnavailable
-from devstack.ports import PortInUse
-from devstack.postgres import PostgresUnavailable
-from devstack.processes import ProcessDied
 from devstack.progress import Progress
-from devstack.settings import StackSettings
 from devstack.setup_file import SetupFile, parse
-from devstack.showing import Letter, letters
+from devstack.showing import Letter
 from devstack.simulator import Day, Meant, day, randomness
-from devstack.stack import Stack, StackFailed
-from service_kit.auth import sign
+from devstack.stages import Elsewhere, ElsewhereSettings, Stage
+from devstack.traffic import keep_coming
+from service_kit.auth import DIRECTORY_SCOPE, sign
 from service_kit.clock import new_id, utc_now
 from service_kit.publishing import Outgoing, Publisher
-from service_kit.settings import KafkaSettings
+from service_kit.settings import KafkaSettings, load
 
-FOLDER: Final = "demo"
 EVENTS: Final = 600
 SEED: Final = "brightside"
 PATIENCE_SECONDS: Final = 45.0
@@ -154,7 +151,7 @@ class Shown:
 class Demo:
     """One run against a stack that is up."""
 
-    stack: Stack
+    stage: Stage
     setup: SetupFile
     progress: Progress
     checks: Checks
@@ -170,7 +167,7 @@ class Demo:
     def token(self, user_id: str, scope: str = "") -> str:
         """A token that the stack accepts."""
         return sign(
-            self.stack.env["JWT_SECRET"],
+            self.stage.jwt_secret,
             user_id=user_id,
             account_id=self.setup.account.account_id,
             now=utc_now(),
@@ -181,14 +178,14 @@ class Demo:
     def as_person(self, user_id: str) -> Api:
         """The services as one user of the account reaches them."""
         if user_id not in self.people:
-            self.people[user_id] = Api(self.stack.urls, self.token(user_id))
+            self.people[user_id] = Api(self.stage.urls, self.token(user_id))
         return self.people[user_id]
 
     async def run(self) -> None:
         """Apply, play yesterday, live, report; every step notes what it found."""
         self.apply_account()
         told = day(self.setup.for_simulation(), self.yesterday, self.zone, randomness(SEED, self.yesterday), EVENTS)
-        kafka = KafkaSettings(kafka_bootstrap_servers=self.stack.env["KAFKA_BOOTSTRAP_SERVERS"])
+        kafka = self.stage.kafka
         publisher = Publisher(kafka, client_id="demo")
         await publisher.open()
         try:
@@ -202,7 +199,7 @@ class Demo:
     def apply_account(self) -> None:
         """Bring the demo account into the empty stack."""
         self.progress.now("applying the demo account")
-        with Api(self.stack.urls, self.token("demo", "directory")) as api:
+        with Api(self.stage.urls, self.token("demo", "directory")) as api:
             changes = list(apply(self.setup, api))
             again = list(apply(self.setup, api))
         self.checks.that(
@@ -281,10 +278,10 @@ class Demo:
         watchers = self.setup.inboxes[INBOX].watchers or ()
         addresses = [self.setup.users[user_id].email for user_id in watchers]
         await self.checks.soon(
-            lambda: _emails_missing(letters(self.stack.mail_folder), addresses) == [],
+            lambda: _emails_missing(self.stage.letters(), addresses) == [],
             "each watcher has an e-mail of each kind",
         )
-        arrived = letters(self.stack.mail_folder)
+        arrived = self.stage.letters()
         self.shown.live_emails = [
             letter for letter in arrived if any(letter.tells_of(caller.number) for caller in EXPECTED_EMAILS.values())
         ]
@@ -394,7 +391,7 @@ class Demo:
         """Ask for yesterday's report, wait for its e-mails, and compare its figures with what was played."""
         self.progress.now("asking for yesterday's report")
         administrator = self.as_person(ADMINISTRATOR)
-        before = len(letters(self.stack.mail_folder))
+        before = len(self.stage.letters())
         administrator.post(
             "reporting",
             "inboxes",
@@ -412,7 +409,7 @@ class Demo:
         def reports() -> list[Letter]:
             return [
                 letter
-                for letter in letters(self.stack.mail_folder)
+                for letter in self.stage.letters()
                 if "activity" in letter.subject.lower() and "support" in letter.subject.lower()
             ]
 
@@ -422,7 +419,7 @@ class Demo:
         )
         self.shown.report_emails = reports()
         self.checks.that(len(self.shown.report_emails) == len(addresses), "and nobody has the report twice")
-        self.checks.that(len(letters(self.stack.mail_folder)) > before, "the e-mails lie in the folder")
+        self.checks.that(len(self.stage.letters()) > before, "the e-mails lie in the mailbox")
         document = administrator.get(
             "reporting", "inboxes", INBOX, "reports", "daily-activity", date=self.yesterday.isoformat()
         )
@@ -443,28 +440,49 @@ class Demo:
         )
         if shown.ring is not None:
             showing.show(console, showing.ring_plan(shown.ring, names))
-        everything = letters(self.stack.mail_folder)
+        everything = self.stage.letters()
         showing.show(
             console,
             showing.emails([*shown.live_emails, *shown.report_emails], "E-mails of the live part", self.zone),
         )
         console.print(
             f"{len(everything)} e-mails in all (those about yesterday are less than 24 h old); read them in "
-            f"{self.stack.mail_folder / 'new'}",
+            f"{self.stage.mailbox}",
             markup=False,
         )
         if shown.report is not None:
             title = f"Daily activity of {self.setup.inboxes[INBOX].name} on {self.yesterday}"
             showing.show(console, showing.report(shown.report, title))
 
+    async def keep_on(self) -> None:
+        """Let calls and texts keep coming, and a stand-in answer and deliver, until cancelled."""
+        kafka = self.stage.kafka
+        publisher = Publisher(kafka, client_id="demo-traffic")
+        await publisher.open()
+        lines = [number for number, line in self.setup.lines.items() if line.inbox_id]
+        account_id = self.setup.account.account_id
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(stand_in.serve(kafka, publisher, utc_now, "default", _unsaid))
+                random = randomness(SEED, utc_now())
+                tasks.create_task(keep_coming(account_id, lines, publisher, utc_now, new_id, random, _unsaid))
+        finally:
+            await publisher.close()
+
+    def where_to_look(self, console: Console) -> None:
+        """The console's address: what a newcomer opens."""
+        if self.stage.console_url is not None:
+            console.print("\nOpen it in a browser, and choose who you are:\n", style="bold")
+            console.print(f"    {self.stage.console_url}\n", style="bold cyan", markup=False)
+
     def what_to_try(self, console: Console) -> None:
         """Curl lines that work as they stand, and the folder's env file for `inboxctl`."""
-        urls = self.stack.urls
+        urls = self.stage.public_urls
         agent, administrator = '-H "Authorization: Bearer $AGENT"', '-H "Authorization: Bearer $ADMIN"'
         text = f'{{"to": "{PRIYA.number}", "body": "Hello"}}'
         report = f"{urls['reporting']}/v1/inboxes/{INBOX}/reports/daily-activity?date={self.yesterday}"
-        inboxctl = f"{_near(Path(sys.executable).parent / 'inboxctl')} --env-file {_near(self.stack.env_file)}"
-        console.print("\nThe stack is up until Ctrl-C. In another terminal:\n", style="bold")
+        inboxctl = self.stage.inboxctl
+        console.print("In another terminal:\n", style="bold")
         for line in (
             f"AGENT={self.token(AGENT)}",
             f"ADMIN={self.token(ADMINISTRATOR)}",
@@ -472,17 +490,10 @@ class Demo:
             f"curl -s {agent} '{urls['inbox_state']}/v1/inboxes/{INBOX}/threads?unread=true'",
             f"curl -s {administrator} {urls['routing']}/v1/inboxes/{INBOX}/ring-plan",
             f"curl -s {administrator} '{report}'",
-            f"{inboxctl} telephony    # delivers what agents send, answers what rings",
             f"curl -s {agent} --json '{text}' {urls['inbox_state']}/v1/inboxes/{INBOX}/messages",
-            f"{inboxctl} simulate --account {self.setup.account.account_id} --date today --live",
+            f"{inboxctl} simulate --account {self.setup.account.account_id} --date today --live    # a busy day",
         ):
             console.print(line + "\n", markup=False)
-
-
-def _near(path: Path) -> str:
-    """A path as it is typed from the current folder."""
-    # Not resolved: the Python of a virtual environment is a link out of it.
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 @contextlib.asynccontextmanager
@@ -567,55 +578,87 @@ def _figures(told: Day, inbox_id: str) -> dict[str, int]:
     }
 
 
-def _demo_stack() -> Stack:
-    settings = StackSettings()
-    return Stack(settings.model_copy(update={"devstack_dir": Path(settings.devstack_dir) / FOLDER}))
+def _unsaid(_what: str) -> None:
+    """What the stand-in and the traffic would say: the console shows it."""
 
 
 def _interrupted(_number: int, _frame: object) -> NoReturn:
     raise SystemExit(143)
 
 
+def _elsewhere() -> Elsewhere:
+    try:
+        return Elsewhere(load(ElsewhereSettings), load(KafkaSettings))
+    except httpx.HTTPError as error:
+        raise SystemExit(f"MAIL_URL: {error}") from None
+
+
+def _in_a_new_account(setup: SetupFile, stage: Stage) -> SetupFile:
+    """The demo's account, under another id where its own is taken: what is there is left alone."""
+    own = setup.account.account_id
+    token = sign(
+        stage.jwt_secret, user_id="demo", account_id=own, now=utc_now(), lasts=TOKEN_LASTS, scope=DIRECTORY_SCOPE
+    )
+    with Api(stage.urls, token) as api:
+        taken = api.find("routing", "account") is not None
+    return setup.for_account(f"{own}-{new_id()[-8:]}") if taken else setup
+
+
+def play(stage: Stage, setup: SetupFile, progress: Progress) -> Demo:
+    """Play all of it and note what was really there."""
+    yesterday = utc_now().astimezone(ZoneInfo(setup.account.time_zone)).date() - timedelta(days=1)
+    demo = Demo(stage, setup, progress, Checks(), yesterday)
+    try:
+        asyncio.run(demo.run())
+    except (Refused, Unreachable) as error:
+        demo.checks.that(False, str(error))
+    return demo
+
+
+def _tell(demo: Demo, console: Console, seconds: float) -> None:
+    checks = demo.checks
+    demo.show(console)
+    console.print(
+        f"\n{checks.count - len(checks.failures)} of {checks.count} checks hold after {seconds:.0f} s.", style="bold"
+    )
+    for failure in checks.failures:
+        console.print(f"not so: {failure}", style="red", markup=False)
+
+
 def main() -> None:
     """Run the demo. Exit code 0: everything was there; 1: something was not, and is named."""
+    parser = argparse.ArgumentParser(prog="devstack.demo", description="The demo, on a stack of its own.")
+    parser.add_argument(
+        "--elsewhere", action="store_true", help="play on the installation that the environment names, and leave it up"
+    )
+    elsewhere: bool = parser.parse_args().elsewhere
     signal.signal(signal.SIGTERM, _interrupted)
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH_ELSEWHERE)
     stays = sys.stdin.isatty() and sys.stdout.isatty()
     began = time.monotonic()
-    stack = _demo_stack()
-    for name in stack.stop():
-        console.print(f"stopped {name} of an earlier demo", markup=False)
-    stack.forget()
-    checks = Checks()
     setup = parse(resources.files("devstack").joinpath("demo_account.yaml").read_text(encoding="utf-8"))
-    yesterday = utc_now().astimezone(ZoneInfo(setup.account.time_zone)).date() - timedelta(days=1)
-    try:
+    with contextlib.ExitStack() as ending:
         with Progress(console) as progress:
-            stack.start(progress)
-            demo = Demo(stack, setup, progress, checks, yesterday)
-            try:
-                asyncio.run(demo.run())
-            except (Refused, Unreachable) as error:
-                checks.that(False, str(error))
-        demo.show(console)
-        console.print(
-            f"\n{checks.count - len(checks.failures)} of {checks.count} checks hold "
-            f"after {time.monotonic() - began:.0f} s.",
-            style="bold",
-        )
-        for failure in checks.failures:
-            console.print(f"not so: {failure}", style="red", markup=False)
+            stage: Stage
+            if elsewhere:
+                stage = _elsewhere()
+                setup = _in_a_new_account(setup, stage)
+            else:
+                # Only here: an image that holds the demo holds no embedded servers.
+                from devstack.demo_stack import fresh_stage
+
+                stage = ending.enter_context(fresh_stage(console, progress, setup.account.account_id))
+            demo = play(stage, setup, progress)
+        _tell(demo, console, time.monotonic() - began)
         if stays:
+            demo.where_to_look(console)
+        if elsewhere or stays:
             demo.what_to_try(console)
-            signal.pause()
-    except (PortInUse, KafkaUnavailable, PostgresUnavailable, ProcessDied, StackFailed) as error:
-        console.print(str(error), markup=False)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        console.print("\nending")
-    finally:
-        stack.stop()
-    raise SystemExit(1 if checks.failures else 0)
+        if stays and not elsewhere:
+            console.print("Calls and texts keep coming until Ctrl-C.", style="bold")
+            with contextlib.suppress(KeyboardInterrupt):
+                asyncio.run(demo.keep_on())
+    raise SystemExit(1 if demo.checks.failures else 0)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from contracts.topics import SERVICES
+from service_kit.settings import EnvironmentSettings
 
 ENV_FILE_NAME: Final = "env"
 
 
-class Addresses(BaseSettings):
+class Addresses(EnvironmentSettings):
     """The four services, and what signs tokens for them."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)

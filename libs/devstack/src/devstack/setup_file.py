@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from datetime import date, time
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contracts.commands import RingMode
-from contracts.directory import Agents, Role
+from contracts.directory import Role
 from contracts.emails import ReportKind
 from contracts.fields import ClientId
-from contracts.numbers import is_e164, normalise
+from contracts.numbers import is_line, normalise
 from devstack.simulator import Setup, Spans, StaffedLine
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -25,6 +25,11 @@ OFFICE_WITHOUT_HOURS: Final[Spans] = ((time(8), time(20)),)
 
 _CLOCK_TIME: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
+EmailKind = Literal["missed_call", "voicemail", "abandoned_call", "inbound_message"]
+RecipientClass = Literal["connected", "watching", "team_supervisors", "team_members"]
+
+T = TypeVar("T")
+
 
 class NotASetup(ValueError):
     """A file that is no set-up, with a line for each thing that is wrong."""
@@ -32,12 +37,27 @@ class NotASetup(ValueError):
 
 def _line_number(text: str) -> str:
     number = normalise(text)
-    if not is_e164(number):
-        raise ValueError("must be a full number, such as +12125550100")
+    if not is_line(number):
+        raise ValueError("must be a full number, such as +12125550100, or a short code")
     return number
 
 
+def _as_lines_are_written(numbers: tuple[str, ...]) -> tuple[str, ...]:
+    # What is no number is the service's to judge: it may be there already, and has to be read.
+    return _once_each(tuple(number if is_line(number := normalise(text)) else text for text in numbers))
+
+
+def _once_each(named: tuple[T, ...]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(named))
+
+
+def _in_the_services_order(kinds: tuple[EmailKind, ...]) -> tuple[EmailKind, ...]:
+    return tuple(kind for kind in get_args(EmailKind) if kind in kinds)
+
+
 LineNumber = Annotated[str, AfterValidator(_line_number)]
+Ids = Annotated[tuple[ClientId, ...], AfterValidator(_once_each)]
+"""Ids in the order that the file gives them: it is a ringing order."""
 
 
 class Part(BaseModel):
@@ -45,13 +65,13 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def body(self, *left_out: str) -> dict[str, Any]:
-        """What is put over HTTP: what the file says, without what it leaves to the service."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(left_out))
+    def whole(self, *left_out: str) -> dict[str, Any]:
+        """What is put over HTTP, with every default spelt out: equal parts are equal documents."""
+        return self.model_dump(mode="json", by_alias=True, exclude=set(left_out))
 
-    def whole(self) -> dict[str, Any]:
-        """The same with every default spelt out: a setting is put as a whole."""
-        return self.model_dump(mode="json", by_alias=True)
+    def brief(self, *left_out: str) -> dict[str, Any]:
+        """The same without its defaults, as a person would write it."""
+        return self.model_dump(mode="json", by_alias=True, exclude=set(left_out), exclude_defaults=True)
 
 
 class AccountPart(Part):
@@ -73,23 +93,30 @@ class UserPart(Part):
     time_zone: str | None = None
     rings: bool = True
     active: bool = True
-    endpoints: tuple[str, ...] = ()
+    endpoints: Annotated[tuple[str, ...], AfterValidator(_once_each)] = ()
 
 
 class TeamPart(Part):
     """A group of users."""
 
     name: str
-    members: tuple[ClientId, ...] = ()
-    supervisors: tuple[ClientId, ...] = ()
+    members: Ids = ()
+    supervisors: Ids = ()
+
+
+class AgentsPart(Part):
+    """Who works an inbox: users, and teams with all their members."""
+
+    users: Ids = ()
+    teams: Ids = ()
 
 
 class RingLayerPart(Part):
     """Who is rung together."""
 
     mode: RingMode = "simultaneous"
-    users: tuple[ClientId, ...] = ()
-    teams: tuple[ClientId, ...] = ()
+    users: Ids = ()
+    teams: Ids = ()
     ring_seconds: int = Field(default=30, ge=1, le=600)
 
 
@@ -125,12 +152,7 @@ class WatcherNotificationsPart(Part):
     """What watchers are e-mailed about (N1, N5)."""
 
     enabled: bool
-    events: tuple[Literal["missed_call", "voicemail", "abandoned_call", "inbound_message"], ...] = (
-        "missed_call",
-        "voicemail",
-        "abandoned_call",
-        "inbound_message",
-    )
+    events: Annotated[tuple[EmailKind, ...], AfterValidator(_in_the_services_order)] = get_args(EmailKind)
     digest_minutes: int = Field(default=5, ge=0)
 
 
@@ -149,14 +171,17 @@ class AutomationsPart(Part):
 
 
 class ReportNotificationsPart(Part):
-    """Which reports go to whom (P1 to P3)."""
+    """Which reports go to whom (P1 to P3). What is left out is what the service itself begins with.
+
+    Filters may name what the file does not have: a report of the past may be about a line that is gone.
+    """
 
     enabled: bool
-    reports: tuple[ReportKind, ...] = ("daily_activity",)
-    recipients: tuple[Literal["connected", "watching", "team_supervisors", "team_members"], ...] = ()
-    lines: Literal["all"] | tuple[str, ...] = "all"
-    users: Literal["all"] | tuple[ClientId, ...] = "all"
-    teams: Literal["all"] | tuple[ClientId, ...] = "all"
+    reports: Annotated[tuple[ReportKind, ...], AfterValidator(_once_each)] = get_args(ReportKind)
+    recipients: Annotated[tuple[RecipientClass, ...], AfterValidator(_once_each)] = get_args(RecipientClass)
+    lines: Literal["all"] | Annotated[tuple[str, ...], AfterValidator(_as_lines_are_written)] = "all"
+    users: Literal["all"] | Annotated[tuple[str, ...], AfterValidator(_once_each)] = "all"
+    teams: Literal["all"] | Annotated[tuple[str, ...], AfterValidator(_once_each)] = "all"
     send_at: str = Field(default="07:00", pattern=_CLOCK_TIME)
 
 
@@ -166,11 +191,11 @@ class InboxPart(Part):
     name: str
     kind: Literal["connected", "personal"] = "connected"
     owner_id: ClientId | None = None
-    agents: Agents = Agents()
+    agents: AgentsPart = AgentsPart()
     ring_layers: tuple[RingLayerPart, ...] = ()
     business_hours: BusinessHoursPart | None = None
     time_zone: str | None = None
-    watchers: tuple[ClientId, ...] | None = None
+    watchers: Ids | None = None
     watcher_notifications: WatcherNotificationsPart | None = None
     automations: AutomationsPart | None = None
     report_notifications: ReportNotificationsPart | None = None
@@ -194,6 +219,21 @@ class SetupFile(Part):
     teams: dict[ClientId, TeamPart] = Field(default_factory=dict)
     inboxes: dict[ClientId, InboxPart] = Field(default_factory=dict)
     lines: dict[LineNumber, LinePart] = Field(default_factory=dict)
+
+    def for_account(self, account_id: str) -> SetupFile:
+        """The same set-up for another account. Raises `NotASetup` for an id that no account can have."""
+        document = self.whole()
+        return checked(document | {"account": document["account"] | {"account_id": account_id}})
+
+    @model_validator(mode="after")
+    def _has_one_primary_line_for_each_inbox(self) -> SetupFile:
+        primary: dict[str | None, str] = {}
+        for number, line in self.lines.items():
+            if line.primary and line.inbox_id is None:
+                raise ValueError(f"lines.{number} is mapped to no inbox, and can't be its primary line")
+            if line.primary and primary.setdefault(line.inbox_id, number) != number:
+                raise ValueError(f"inbox {line.inbox_id} has two primary lines: {primary[line.inbox_id]} and {number}")
+        return self
 
     @model_validator(mode="after")
     def _names_only_what_it_has(self) -> SetupFile:
@@ -263,6 +303,11 @@ def parse(text: str) -> SetupFile:
         raise NotASetup(f"not YAML: {error}") from None
     if not isinstance(document, dict):
         raise NotASetup("not a set-up: it should begin with account:")
+    return checked(document)
+
+
+def checked(document: dict[str, Any]) -> SetupFile:
+    """The set-up in a document. Raises `NotASetup` with a line for each thing that is wrong."""
     try:
         return SetupFile.model_validate(document)
     except ValidationError as error:

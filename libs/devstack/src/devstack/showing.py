@@ -45,11 +45,16 @@ class Letter:
 
 def letters(folder: Path) -> list[Letter]:
     """Every e-mail in the Maildir, oldest first."""
-    return [_letter(message) for message in messages(folder)]
+    return [letter(_parsed(message)) for message in messages(folder)]
 
 
-def _letter(stored: MaildirMessage) -> Letter:
+def _parsed(stored: MaildirMessage) -> EmailMessage:
     message: EmailMessage = BytesParser(EmailMessage, policy=policy.default).parsebytes(stored.as_bytes())
+    return message
+
+
+def letter(message: EmailMessage) -> Letter:
+    """What a mailbox shows of an e-mail."""
     plain = message.get_body(("plain",))
     date = message["date"]
     return Letter(
@@ -104,9 +109,9 @@ def ring_plan(ring: Ring, names: Mapping[str, str]) -> Table:
 def emails(found: Sequence[Letter], title: str, zone: ZoneInfo) -> Table:
     """E-mails with what a mailbox shows of them."""
     table = _table(title, "from", "to", "subject", "time")
-    for letter in found:
-        when = letter.sent_at.astimezone(zone).strftime("%H:%M:%S") if letter.sent_at else DASH
-        table.add_row(letter.sender, letter.recipient, letter.subject, when)
+    for one in found:
+        when = one.sent_at.astimezone(zone).strftime("%H:%M:%S") if one.sent_at else DASH
+        table.add_row(one.sender, one.recipient, one.subject, when)
     return table
 
 

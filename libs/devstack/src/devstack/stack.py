@@ -1,4 +1,4 @@
-"""The whole stack in the background, `make up` and `make down`: Kafka, Postgres, mail catcher, four services."""
+"""The whole stack in the background, `make up` and `make down`: Kafka, Postgres, mail, four services, console."""
 
 from __future__ import annotations
 
@@ -41,10 +41,13 @@ from service_kit.topics import create_topics
 READY_SECONDS: Final = 120.0
 
 _NOT_INHERITED: Final = (
-    *("DATABASE_URL", "TOPIC_PREFIX", "PUBLIC_URL", "PORT", "HOST"),
+    *("DATABASE_URL", "TOPIC_PREFIX", "PUBLIC_URL", "CONSOLE_URL", "UNSUBSCRIBE_SECRETS", "PORT", "HOST"),
     *(f"{service.upper()}_DATABASE_URL" for service in SERVICES),
 )
-_NOT_INHERITED_PREFIXES: Final = ("KAFKA_", "JWT_", "SMTP_")
+_NOT_INHERITED_PREFIXES: Final = ("KAFKA_", "JWT_", "SMTP_", "OIDC_", "DEVELOPMENT_")
+
+CONSOLE: Final = "console"
+"""What people open: over the four services, with no database and no topic of its own."""
 
 
 class StackFailed(RuntimeError):
@@ -87,12 +90,13 @@ class Stack:
     Data and secrets stay in the folder between `stop()` and `start()`; `forget()` removes them.
     """
 
-    def __init__(self, settings: StackSettings | None = None) -> None:
+    def __init__(self, settings: StackSettings | None = None, development_account: str = "") -> None:
         settings = settings or StackSettings()
         self.folder = settings.devstack_dir.expanduser().resolve()
         self.ports = stack_ports(settings.port_base)
         self._partitions = settings.topic_partitions
         self._abandoned = False
+        self._development_account = development_account
 
     @property
     def env_file(self) -> Path:
@@ -109,6 +113,11 @@ class Stack:
     def urls(self) -> dict[str, str]:
         """The HTTP address of each service."""
         return {service: self._url(service) for service in SERVICES}
+
+    @property
+    def console_url(self) -> str:
+        """What people open in a browser."""
+        return self._url(CONSOLE)
 
     @property
     def mail_folder(self) -> Path:
@@ -140,7 +149,7 @@ class Stack:
         return self.env_file.exists() and bool(processes) and all(process.alive for process in processes)
 
     def start(self, progress: Progress | None = None) -> bool:
-        """Start everything and return when all four services are ready; False if it was running already.
+        """Start everything and return when all services and the console are ready; False if it was running already.
 
         Raises PortInUse, KafkaUnavailable, PostgresUnavailable or StackFailed, and then leaves nothing running.
         """
@@ -229,6 +238,9 @@ class Stack:
             url = f"http://{HOST}:{self.ports[service]}"
             wait_until(partial(is_ready, url), process, READY_SECONDS, service)
             progress.done(f"{service} on {url}")
+        console = self._launch_console(shared)
+        wait_until(partial(is_ready, self._url(CONSOLE)), console, READY_SECONDS, CONSOLE)
+        progress.done(f"{CONSOLE} on {self._url(CONSOLE)}")
         self._write_private(self.env_file, self._env_text(shared, dsns))
 
     def _give_up(self) -> None:
@@ -247,16 +259,33 @@ class Stack:
                 "LOG_FORMAT": "json",
             }
         )
-        process = Process.launch(
-            service, [sys.executable, "-m", service], self.logs / f"{service}.log", environment=environment
+        return self._launch(service, environment)
+
+    def _launch_console(self, shared: Mapping[str, str]) -> Process:
+        environment = service_environment(
+            {
+                **{f"{service.upper()}_URL": f"http://{HOST}:{self.ports[service]}" for service in SERVICES},
+                "JWT_SECRET": shared["JWT_SECRET"],
+                "DEVELOPMENT_SIGN_IN": "true",
+                "DEVELOPMENT_ACCOUNT": self._development_account,
+                "HOST": HOST,
+                "PORT": str(self.ports[CONSOLE]),
+                "PUBLIC_URL": f"http://{HOST}:{self.ports[CONSOLE]}",
+                "LOG_FORMAT": "json",
+            }
         )
+        return self._launch(CONSOLE, environment)
+
+    def _launch(self, name: str, environment: Mapping[str, str]) -> Process:
+        log = self.logs / f"{name}.log"
+        process = Process.launch(name, [sys.executable, "-m", name], log, environment=environment)
         self._record(process)
         return process
 
     def _env_text(self, shared: Mapping[str, str], dsns: Mapping[str, str]) -> str:
         facts = {
             **shared,
-            **{f"{service.upper()}_URL": f"http://{HOST}:{self.ports[service]}" for service in SERVICES},
+            **{f"{service.upper()}_URL": f"http://{HOST}:{self.ports[service]}" for service in (*SERVICES, CONSOLE)},
             **{f"{service.upper()}_DATABASE_URL": dsn for service, dsn in dsns.items()},
             "MAIL_DIR": str(self.mail_folder),
         }
@@ -271,10 +300,11 @@ class Stack:
 
     def _end_all(self, grace_seconds: float = 30.0) -> list[str]:
         alive = [process for process in self.processes() if process.alive]
+        console = [process for process in alive if process.name == CONSOLE]
         services = [process for process in alive if process.name in SERVICES]
-        servers = [process for process in alive if process.name not in SERVICES]
-        # The services first: they drain into servers that still answer.
-        for group in (services, servers):
+        servers = [process for process in alive if process.name not in (CONSOLE, *SERVICES)]
+        # Each before what it rests on: the services drain into servers that still answer.
+        for group in (console, services, servers):
             if group:
                 with ThreadPoolExecutor(len(group)) as pool:
                     list(pool.map(lambda process: process.stop(grace_seconds, _stop_signal(process)), group))
