@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
+from contracts.topics import SERVICES
 from devstack.kafka import EmbeddedKafka
 from devstack.mail import MailCatcher
 from devstack.postgres import EmbeddedPostgres
@@ -98,7 +99,8 @@ async def running_service(kafka: FreshTopics, database: FreshDatabase, tmp_path:
         environment = {
             **QUICK,
             **(topics or kafka).environment,
-            f"{name.upper()}_DATABASE_URL": dsn or database.dsn(name),
+            # The console has none.
+            **({f"{name.upper()}_DATABASE_URL": dsn or database.dsn(name)} if name in SERVICES else {}),
             "JWT_SECRET": JWT_SECRET,
             "SMTP_URL": "smtp://127.0.0.1:1",
             "LOG_FORMAT": "json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from console.settings import ConsoleSettings
 from inbox_state.settings import InboxStateSettings
 from notification.settings import NotificationSettings
 from reporting.settings import ReportingSettings
@@ -16,7 +17,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 def test_every_setting_of_a_service_stands_in_the_table_and_no_other() -> None:
     known = {
         str(field.validation_alias or name).upper()
-        for kind in (RoutingSettings, InboxStateSettings, NotificationSettings, ReportingSettings)
+        for kind in (RoutingSettings, InboxStateSettings, NotificationSettings, ReportingSettings, ConsoleSettings)
         for name, field in kind.model_fields.items()
     }
     table = README.split("## Settings", 1)[1]

@@ -2,6 +2,8 @@
 
 `limit`: the least that could be called consuming, aiokafka's `getmany` and a COPY of the raw bytes.
 `obvious`: FastStream as its tutorial has it, one message, one transaction, one commit, one publication.
+`echo`: every record sent on as it is, in batches: the least that an answer through Kafka takes.
+`accept`: FastAPI that answers a PUT with what it was given: the least that a change over HTTP takes.
 """
 
 from __future__ import annotations
@@ -13,17 +15,20 @@ from typing import Any
 
 import asyncpg
 import orjson
-from aiokafka import AIOKafkaConsumer
+import uvicorn
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from fastapi import FastAPI
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from contracts import communications, telephony
 from contracts.envelope import Event, UnknownEvent, binary_headers, decode
+from devstack.ports import HOST
 
 BOOTSTRAP = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
 DATABASE = os.environ["DATABASE_URL"]
-TOPIC = os.environ["BENCH_TOPIC"]
-GROUP = os.environ["BENCH_GROUP"]
+TOPIC = os.environ.get("BENCH_TOPIC", "")
+GROUP = os.environ.get("BENCH_GROUP", "")
 
 
 async def limit() -> None:
@@ -99,6 +104,37 @@ async def obvious() -> None:
     await asyncio.Event().wait()
 
 
+async def echo() -> None:
+    """Send every record on until the process is ended."""
+    consumer = AIOKafkaConsumer(
+        TOPIC, bootstrap_servers=BOOTSTRAP, group_id=GROUP, enable_auto_commit=False, auto_offset_reset="latest"
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=BOOTSTRAP, acks="all")
+    await consumer.start()
+    await producer.start()
+    # The first commit says that it is there: what is sent from now on is echoed.
+    await consumer.commit({partition: await consumer.position(partition) for partition in consumer.assignment()})
+    while True:
+        batch = await consumer.getmany(timeout_ms=200, max_records=1_000)
+        records = [record for partition in batch.values() for record in partition]
+        sent = [await producer.send(os.environ["BENCH_OUT_TOPIC"], record.value, key=record.key) for record in records]
+        if sent:
+            await asyncio.gather(*sent)
+            await consumer.commit()
+
+
+async def accept() -> None:
+    """Answer every PUT of a user with its body until the process is ended."""
+    app = FastAPI()
+
+    @app.put("/v1/users/{user_id}")
+    async def put(user_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        return {"user_id": user_id, **body}
+
+    settings = uvicorn.Config(app, host=HOST, port=int(os.environ["BENCH_PORT"]), log_level="warning")
+    await uvicorn.Server(settings).serve()
+
+
 def _identity(event: Event[Any]) -> str:
     for name in ("communication_id", "call_id", "message_id", "user_id", "endpoint"):
         value = getattr(event.data, name, None)
@@ -108,4 +144,4 @@ def _identity(event: Event[Any]) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run({"limit": limit, "obvious": obvious}[sys.argv[1]]())
+    asyncio.run({"limit": limit, "obvious": obvious, "echo": echo, "accept": accept}[sys.argv[1]]())

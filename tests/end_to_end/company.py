@@ -11,6 +11,7 @@ from itertools import count
 from mailbox import MaildirMessage
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import httpx
@@ -36,6 +37,7 @@ ENVIRONMENT: Final = {
 }
 
 ACCOUNT: Final = "acme"
+ZONE: Final = ZoneInfo("America/New_York")
 SALES_LINE: Final = "+12125550100"
 SUPPORT_LINE: Final = "+12125550101"
 FALLBACK_LINE: Final = "+12125550102"
@@ -89,7 +91,7 @@ class Company:
 
     async def set_up(self) -> None:
         """Create the account with everything on."""
-        await self.put("routing", "/v1/account", {"name": "Acme", "time_zone": "America/New_York"})
+        await self.put("routing", "/v1/account", {"name": "Acme", "time_zone": ZONE.key})
         for user_id, user in USERS.items():
             await self.put("routing", f"/v1/users/{user_id}", {"email": f"{user_id}@acme.example", **user})
         for inbox_id, line in INBOXES.items():
@@ -193,4 +195,4 @@ class Company:
 
     def yesterday(self) -> datetime:
         """A time of yesterday, as the account's clock has it."""
-        return utc_now() - timedelta(days=1)
+        return utc_now().astimezone(ZONE) - timedelta(days=1)

@@ -9,9 +9,12 @@ import pytest_asyncio
 from contracts import telephony
 from contracts.topics import TELEPHONY_EVENTS, dead_letter_topic
 from service_kit.clock import utc_now
+from tests.conftest import StartService
 from tests.end_to_end.company import Company
 from tests.end_to_end.streams import a_stream, deliver
+from tests.operations import words
 from tests.support import eventually
+from tests.support.services import RunningService
 from tests.support.topics import Raw
 
 CANARY = "+12125550188"
@@ -52,9 +55,9 @@ FED = {
 }
 
 
-async def metrics_of(company: Company, name: str) -> str:
+async def metrics_of(service: RunningService) -> str:
     async with httpx.AsyncClient() as client:
-        return (await client.get(f"{company.services[name].url}/metrics")).text
+        return (await client.get(f"{service.url}/metrics")).text
 
 
 @pytest_asyncio.fixture
@@ -102,7 +105,7 @@ async def busy(company: Company) -> Company:
 
 async def test_no_number_text_address_or_token_is_in_any_log_line_or_metric(busy: Company) -> None:
     for name, service in busy.services.items():
-        written = service.log_text + await metrics_of(busy, name)
+        written = service.log_text + await metrics_of(service)
         assert written
         for secret in (CANARY_DIGITS, SECRET_WORDS, "@acme.example", "secret-recording", "eyJ", "212555"):
             assert secret not in written, f"{secret!r} is in what {name} writes"
@@ -110,14 +113,35 @@ async def test_no_number_text_address_or_token_is_in_any_log_line_or_metric(busy
 
 async def test_every_metric_of_the_contract_is_there_for_its_service(busy: Company) -> None:
     for name, wanted in FED.items():
-        text = await metrics_of(busy, name)
+        text = await metrics_of(busy.services[name])
         for metric in wanted:
             assert f"# TYPE connected_inbox_{metric.removesuffix('_total')}" in text, f"{name} lacks {metric}"
-    routing = await metrics_of(busy, "routing")
+    routing = await metrics_of(busy.services["routing"])
     assert 'connected_inbox_dead_letters_total{reason="bad_data",service="routing"} 1.0' in routing
     assert 'connected_inbox_dead_letters_total{reason="kind_changed",service="routing"} 1.0' in routing
     assert 'connected_inbox_telephony_last_event_age_seconds{service="routing",system="default"}' in routing
-    view = await metrics_of(busy, "inbox_state")
+    view = await metrics_of(busy.services["inbox_state"])
     assert 'connected_inbox_event_to_view_seconds_count{service="inbox_state"} 0.0' not in view
-    email = await metrics_of(busy, "notification")
+    email = await metrics_of(busy.services["notification"])
     assert 'connected_inbox_event_to_email_seconds_count{service="notification"} 0.0' not in email
+
+
+async def test_every_metric_that_a_rule_a_dashboard_or_a_document_names_is_in_a_scrape(
+    busy: Company, running_service: StartService
+) -> None:
+    shown = words.metrics_of_rules() | words.metrics_of_dashboards()
+    told = words.metrics_of_documents()
+    console = await running_service("console", extra_env={"DEVELOPMENT_SIGN_IN": "true"})
+    running = {**busy.services, "console": console}
+
+    async def all_there() -> bool:
+        scraped = "".join([await metrics_of(one) for one in running.values()])
+        # What a rule or a dashboard computes with must have a value before anything happens, or it shows nothing.
+        samples = words.metrics_in("\n".join(line for line in scraped.splitlines() if not line.startswith("#")))
+        described = words.metrics_in("\n".join(line for line in scraped.splitlines() if line.startswith("# TYPE")))
+        assert shown - samples == set()
+        # A counter is described without its suffix.
+        assert told - samples - described - {f"{name}_total" for name in described} == set()
+        return True
+
+    await eventually(all_there, 40, because="every metric in the scrapes")

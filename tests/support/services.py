@@ -70,7 +70,13 @@ class RunningService:
 
     async def start(self, seconds: float = 30.0, **extra_env: str) -> None:
         """Start the process and wait until /health/ready answers 200."""
-        process = self.launch(**extra_env)
+        self.launch(**extra_env)
+        await self.start_waiting(seconds)
+
+    async def start_waiting(self, seconds: float = 30.0) -> None:
+        """Wait until the process that was launched is ready."""
+        process = self.process
+        assert process is not None
 
         async def ready_or_dead() -> bool:
             return not process.alive or await asyncio.to_thread(is_ready, self.url)

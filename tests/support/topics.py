@@ -12,6 +12,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.structs import ConsumerRecord
 
 from contracts.envelope import Event, encode
@@ -72,9 +73,36 @@ class FreshTopics:
         finally:
             await producer.stop()
 
+    async def forget_group(self, service: str) -> None:
+        """Delete a stopped service's group with its offsets: it reads everything from the beginning."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            group = f"{self.prefix}{service}"
+            coordinator = await admin.find_coordinator(group)
+            answer = await admin._send_request(DeleteGroupsRequest([group]), coordinator)
+            assert [error for _, error in answer.results] == [0], answer
+            assert not await admin.list_consumer_group_offsets(group)
+        finally:
+            await admin.close()
+
     async def publish(self, topic: Topic, *events: tuple[bytes, Event[Any]]) -> None:
         """Send `(key, event)` pairs in binary mode, in order."""
         await self.send(topic, [Raw(value, key, headers) for key, (value, headers) in _encoded(events)])
+
+    async def commit_all(self, group: str, topic: Topic) -> None:
+        """Commit, as a service's group, that everything on the topic has been read."""
+        name = topic.named(self.prefix)
+        partitions = [TopicPartition(name, number) for number in range(PARTITIONS)]
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, group_id=self.prefix + group, enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            consumer.assign(partitions)
+            await consumer.commit(await consumer.end_offsets(partitions))
+        finally:
+            await consumer.stop()
 
     async def records(self, topic: Topic, *, at_least: int = 0, seconds: float = 20.0) -> list[ConsumerRecord]:
         """Everything on the topic now, by append time and offset; waits until there are `at_least` so many."""
