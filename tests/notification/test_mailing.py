@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from mailbox import Maildir
 
@@ -114,6 +115,36 @@ async def test_a_recipient_on_which_the_server_stalls_holds_up_nobody(notifying:
     await eventually(lambda: len(notifying.inbox) == 29 + 29, because="the next ones being sent meanwhile")
     goes_on.set()
     await sending
+    assert {outcome for _, outcome, _ in await notifying.outcomes()} == {"sent"}
+    await notifying.connections.close()
+
+
+async def test_the_next_email_is_announced_but_not_handed_over_before_the_last_one_is_recorded(
+    notifying: Notifying,
+) -> None:
+    await one_missed_call(notifying, "wanda", "wendy", "will")
+    announced: list[str] = []
+    handed_over: list[str] = []
+    async with AsyncExitStack() as held:
+
+        async def answer(stage: Stage, envelope: Envelope, address: str) -> str | None:
+            if stage == "recipient":
+                announced.append(address)
+            elif not handed_over:
+                # From the first one's acceptance on nothing can be recorded.
+                transaction = await held.enter_async_context(notifying.database.transaction())
+                await transaction.execute("SELECT FROM emails FOR UPDATE")
+            handed_over.extend(envelope.rcpt_tos if stage == "message" else ())
+            return None
+
+        notifying.mail.answer = answer
+        notifying.connections = MailConnections(MailServer("127.0.0.1", notifying.mail.port), 1)
+        sending = asyncio.create_task(notifying.another_mailing().send_due())
+        await eventually(lambda: len(announced) == 2, because="the second being announced")
+        await asyncio.wait([sending], timeout=0.2)
+        assert handed_over == announced[:1]
+    await sending
+    assert sorted(handed_over) == ["wanda@example.com", "wendy@example.com", "will@example.com"]
     assert {outcome for _, outcome, _ in await notifying.outcomes()} == {"sent"}
     await notifying.connections.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
@@ -64,6 +65,10 @@ class _Idle:
     letters: int
 
 
+async def _nothing_first() -> None:
+    return
+
+
 class MailConnections:
     """At most `connections` conversations with one mail server at a time."""
 
@@ -75,8 +80,17 @@ class MailConnections:
         self._free = asyncio.Semaphore(connections)
         self._idle: list[_Idle] = []
 
-    async def deliver(self, sender: str, recipient: str, letter: bytes) -> Accepted | Deferred | Refused:
+    async def deliver(
+        self,
+        sender: str,
+        recipient: str,
+        letter: bytes,
+        before_handing_over: Callable[[], Awaitable[object]] = _nothing_first,
+    ) -> Accepted | Deferred | Refused:
         """Hand one e-mail for one recipient to the server, and say what it answered.
+
+        `before_handing_over` is waited for once the server has taken sender and recipient: only what comes after it
+        can make the server accept the e-mail.
 
         A 5xx to this e-mail (its sender, recipient or content) is a refusal. Whatever keeps us from talking
         to the server at all (no server, no trust, no right) is not the e-mail's fault, whatever its code: a
@@ -89,6 +103,7 @@ class MailConnections:
                 return _failed(error)
             try:
                 await used.connection.rcpt(recipient)
+                await before_handing_over()
                 await used.connection.data(letter)
             except (SMTPRecipientRefused, SMTPDataError) as error:
                 await self._reset(used)

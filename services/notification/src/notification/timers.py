@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, assert_never
 from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
@@ -119,8 +120,7 @@ class Evaluating:
 class Recording:
     """Writes what came of attempts, for as long as it takes.
 
-    None waits for company, the first is written at once; what comes while it is being written goes together, in one
-    transaction.
+    None waits for company, the first is written at once; what comes while it is being written goes together.
     """
 
     def __init__(self, database: Database) -> None:
@@ -151,7 +151,8 @@ class Recording:
         pause = 0.1
         while True:
             try:
-                async with self._database.transaction() as connection:
+                # Each statement commits by itself: a transaction around them would cost two round trips more.
+                async with self._database.connection() as connection:
                     await queue.record_attempts(connection, attempts)
                 return
             except Exception as error:
@@ -166,8 +167,9 @@ class Recording:
 class Mailing:
     """Sends what is queued, over several connections; what came of each e-mail is recorded as soon as it is known.
 
-    No connection takes another e-mail before the one that it had is recorded: a kill may send again what one
-    connection was about, and no more.
+    Of the e-mails that a server may have accepted and that are not recorded yet there are at most as many as there
+    are connections: a kill may send so many again, and no more. What comes before the handing over (writing it, MAIL
+    and RCPT) does not wait for the recording of the one before.
     """
 
     def __init__(
@@ -194,14 +196,17 @@ class Mailing:
         self._at_once = connections.count * _CLAIMED_PER_CONNECTION
         # However slow some of it is, half of the connections are for the others.
         self._half = max(connections.count // 2, 1)
-        self._slots = asyncio.Semaphore(connections.count)
+        self._conversations = asyncio.Semaphore(connections.count)
+        self._not_recorded = asyncio.Semaphore(connections.count)
         self._of_a_reader: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
-        self._queued = asyncio.Event()
+        self._queued = False
+        self._changed = asyncio.Event()
         self.timer = Timer("send-emails", _POLL, self.send_due)
 
     def wake(self) -> None:
         """Something is queued: look for it, even while slow e-mails are on their way."""
-        self._queued.set()
+        self._queued = True
+        self._changed.set()
         self.timer.wake()
 
     async def send_due(self) -> bool:
@@ -211,15 +216,19 @@ class Mailing:
         look = True
         try:
             while True:
-                self._queued.clear()
                 # A claim costs a transaction: not for each e-mail that goes, but as soon as half have gone.
                 if look or (self._at_once - len(sending)) * 2 >= self._at_once:
+                    self._queued = False
                     for email in await self._claim(list(sending.values())):
-                        sending[asyncio.create_task(self._send(email))] = email
+                        task = asyncio.create_task(self._send(email))
+                        task.add_done_callback(self._one_is_done)
+                        sending[task] = email
                 if not sending:
                     return False
-                look = await self._wait(sending)
-                for task in [task for task in sending if task.done()]:
+                look = await self._wait()
+                done = [task for task in sending if task.done()]
+                look = look or len(done) == len(sending)
+                for task in done:
                     del sending[task]
                     task.result()
                 now = self._clock()
@@ -270,23 +279,25 @@ class Mailing:
                 raise
             log.warning("email_leases_not_renewed", error=type(error).__name__)
 
-    async def _wait(self, sending: dict[asyncio.Task[None], ClaimedEmail]) -> bool:
-        """Wait until an e-mail is done, or for a second; True when it is time to look at the queue."""
-        queued = asyncio.create_task(self._queued.wait())
-        try:
-            done, _ = await asyncio.wait([*sending, queued], timeout=1, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            queued.cancel()
-        return not done or queued in done or len(done) == len(sending)
+    def _one_is_done(self, _: asyncio.Task[None]) -> None:
+        self._changed.set()
 
-    @asynccontextmanager
-    async def _slot(self, email: ClaimedEmail) -> AsyncIterator[None]:
-        """A connection's worth of sending; one reader has at most half of them, lest he holds up the others."""
+    async def _wait(self) -> bool:
+        """Wait until an e-mail is done or queued, or for a second; True when it is time to look at the queue."""
+        try:
+            async with asyncio.timeout(1):
+                await self._changed.wait()
+        except TimeoutError:
+            return True
+        self._changed.clear()
+        return self._queued
+
+    def _share_of(self, email: ClaimedEmail) -> asyncio.Semaphore:
+        """One reader has at most half of the connections, lest he holds up the others."""
         own = self._of_a_reader.get(email.reader)
         if own is None:
             own = self._of_a_reader[email.reader] = asyncio.Semaphore(self._half)
-        async with own, self._slots:
-            yield
+        return own
 
     async def _send(self, email: ClaimedEmail) -> None:
         with tracing.work("send e-mail", email.traceparent, kind="client") as span:
@@ -307,15 +318,21 @@ class Mailing:
         kept = kept_back(email, user, self._clock())
         if kept is not None:
             return await self._settle(email, kept)
-        async with self._slot(email):
-            # Written only now: many at a time would keep the connections waiting for them.
-            return await self._settle(email, await self._delivered(email, user))
+        async with self._share_of(email), AsyncExitStack() as until_recorded:
+            in_turn = partial(until_recorded.enter_async_context, self._not_recorded)
+            async with self._conversations:
+                # Written only now: many at a time would keep the connections waiting for them.
+                result = await self._delivered(email, user, in_turn)
+            return await self._settle(email, result)
 
-    async def _delivered(self, email: ClaimedEmail, user: User) -> Accepted | Deferred | Refused:
+    async def _delivered(
+        self, email: ClaimedEmail, user: User, in_turn: Callable[[], Awaitable[None]]
+    ) -> Accepted | Deferred | Refused:
         prepared = self._prepared(email, user)
         if not isinstance(prepared, bytes):
             return prepared
-        return await self._connections.deliver(self._sender.address, addressee(email, user).address, prepared)
+        address = addressee(email, user).address
+        return await self._connections.deliver(self._sender.address, address, prepared, in_turn)
 
     async def _settle(self, email: ClaimedEmail, result: Result) -> str:
         now = self._clock()

@@ -280,7 +280,10 @@ class Attempt:
 
 
 async def record_attempts(connection: Connection, attempts: Sequence[Attempt]) -> None:
-    """Write what came of attempts. An acceptance is written whatever another process made of it meanwhile."""
+    """Write what came of attempts. An acceptance is written whatever another process made of it meanwhile.
+
+    Outside a transaction as well: begun again after a failure, it writes the same.
+    """
     over: list[tuple[str, str, str, str | None, datetime]] = []
     again: list[tuple[str, str, datetime, str, bool]] = []
     later: list[tuple[str, str, datetime]] = []
