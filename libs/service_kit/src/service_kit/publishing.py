@@ -139,7 +139,7 @@ def _added(batch: Any, record: Outgoing) -> bool:
     return metadata is not None
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=8_000)
 def _hash(key: bytes) -> int:
     return int(murmur2(key)) & 0x7FFFFFFF
 

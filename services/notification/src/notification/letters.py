@@ -18,6 +18,7 @@ from email.encoders import encode_base64
 from email.mime.base import MIMEBase
 from email.policy import compat32
 from email.utils import format_datetime, formataddr, parseaddr
+from functools import cache
 from typing import Final
 
 from contracts.emails import EmailRequested
@@ -28,10 +29,13 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CONTENT_TYPE: Final = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,64})/([A-Za-z0-9!#$&^_.+-]{1,64})")
 _MAX_SUBJECT: Final = 250
+# Words with more than ASCII, and the blanks between them: those between encoded words do not count (RFC 2047 §6.2).
+_FOREIGN: Final = re.compile(r"[^ ]*[^\x00-\x7f][^ ]*(?: +[^ ]*[^\x00-\x7f][^ ]*)*")
 _WORD_BYTES: Final = 39
 # Under RFC 5322's 998 characters; folded at 78, a long link would begin on the line after its header's name, which
 # not every reader of List-Unsubscribe takes.
 _MAX_LINE: Final = 900
+_CONTROLS: Final = bytes({*range(32), 127} - {*b"\t\n"})
 _WIRE: Final = compat32.clone(linesep="\r\n", max_line_length=_MAX_LINE)
 
 
@@ -125,7 +129,7 @@ def letter(
     headers = {
         "From": _shown(sender),
         "To": _shown(recipient),
-        "Subject": _encoded(one_line(content.subject, _MAX_SUBJECT)),
+        "Subject": _FOREIGN.sub(lambda words: _encoded(words[0]), one_line(content.subject, _MAX_SUBJECT)),
         "Date": format_datetime(date),
         "Message-ID": message_id(email_id, sender),
         # RFC 3834, and the same for Exchange, which answers to machines otherwise.
@@ -202,15 +206,29 @@ def _head(headers: Mapping[str, str]) -> bytes:
 
 
 def _text(subtype: str, text: str) -> bytes:
-    head = _head({"Content-Type": f'text/{subtype}; charset="utf-8"', "Content-Transfer-Encoding": "quoted-printable"})
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return head + b"\r\n" + binascii.b2a_qp(lines.encode(), istext=True).replace(b"\n", b"\r\n")
+    """A text as it is, where it is printable ASCII in short lines; else in quoted-printable, which can't hold "=_"."""
+    content = text.replace("\r\n", "\n").replace("\r", "\n").encode()
+    encoding = "7bit"
+    if (
+        not content.isascii()
+        or b"=_" in content
+        or len(content.translate(None, _CONTROLS)) != len(content)
+        or max(map(len, content.split(b"\n"))) > _MAX_LINE
+    ):
+        content, encoding = binascii.b2a_qp(content, istext=True), "quoted-printable"
+    return _text_head(subtype, encoding) + content.replace(b"\n", b"\r\n")
+
+
+@cache
+def _text_head(subtype: str, encoding: str) -> bytes:
+    head = {"Content-Type": f'text/{subtype}; charset="utf-8"', "Content-Transfer-Encoding": encoding}
+    return _head(head) + b"\r\n"
 
 
 def _multipart(subtype: str, boundary: str, parts: Sequence[bytes], parameters: str = "") -> bytes:
     """Parts, each with its own head, as one (RFC 2046 §5.1).
 
-    Neither quoted-printable nor base64 can hold "=_", with which every boundary begins: no part ends before its time.
+    No part can hold "=_", with which every boundary begins: none ends before its time.
     """
     head = _head({"Content-Type": f'multipart/{subtype}; boundary="{boundary}"{parameters}'})
     delimiter = f"--{boundary}".encode("ascii")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,7 @@ _TEMPLATES: Final = Environment(
     auto_reload=False,
 )
 _TEMPLATES.filters["quoted"] = wording.quoted
+_template: Final = cache(_TEMPLATES.get_template)
 
 MAX_LISTED: Final = 100
 """How many communications a digest lists; it counts them all."""
@@ -67,48 +69,61 @@ class Reader:
 def watcher_email(shown: Sequence[Shown], reader: Reader, inbox_name: str) -> Content:
     """The e-mail that tells of one communication, or the digest of several; oldest first."""
     inbox = wording.one_line(inbox_name)
+    said = _said(tuple(shown), reader.zone, inbox, reader.inbox_link)
+    foot = {"inbox": inbox, "stop_link": reader.stop_link}
+    return replace(
+        said,
+        text=said.text + _template("_foot.txt.j2").render(foot),
+        html=said.html + _ascii(_template("_foot.html.j2").render(foot)),
+    )
+
+
+@lru_cache(maxsize=256)
+def _said(shown: tuple[Shown, ...], zone: ZoneInfo, inbox: str, inbox_link: str | None) -> Content:
+    """All but the foot: the same for everybody who watches an inbox in one zone, and for several of them at once."""
     longest = wording.MAX_BODY if len(shown) == 1 else _MAX_BODY_IN_DIGEST
-    items = [_item(one, reader, longest) for one in shown[:MAX_LISTED]]
+    items = [_item(one, zone, longest) for one in shown[:MAX_LISTED]]
+    values: dict[str, Any] = {"preview": _preview(items), "inbox": inbox, "inbox_link": inbox_link}
     if len(shown) == 1:
         template, subject = "one", wording.subject(shown[0].kind, items[0]["who"], inbox)
+        values |= {"subject": subject, "item": items[0]}
     else:
         template, subject = "digest", wording.digest_subject([one.kind for one in shown], inbox)
-    values: dict[str, Any] = {
-        "subject": subject,
-        "preview": _preview(items),
-        "inbox": inbox,
-        "inbox_link": reader.inbox_link,
-        "stop_link": reader.stop_link,
-        "item": items[0],
-        "items": items,
-        "more": max(len(shown) - MAX_LISTED, 0),
-        "counted": wording.counted(one.kind for one in shown),
-        "period": wording.period(
-            min(one.snapshot.started_at for one in shown), max(one.snapshot.started_at for one in shown), reader.zone
-        ),
-    }
+        started = [one.snapshot.started_at for one in shown]
+        values |= {
+            "subject": subject,
+            "items": items,
+            "more": max(len(shown) - MAX_LISTED, 0),
+            "counted": wording.counted(one.kind for one in shown),
+            "period": wording.period(min(started), max(started), zone),
+        }
     return Content(
         subject=subject,
-        text=_TEMPLATES.get_template(f"{template}.txt.j2").render(values),
-        html=_TEMPLATES.get_template(f"{template}.html.j2").render(values),
+        text=_template(f"{template}.txt.j2").render(values),
+        html=_ascii(_template(f"{template}.html.j2").render(values)),
     )
+
+
+def _ascii(html: str) -> str:
+    """Letters beyond ASCII as references: what is ASCII need not be encoded again to go by mail."""
+    return html.encode("ascii", "xmlcharrefreplace").decode()
 
 
 def stoppable(report: Content, stop_link: str) -> Content:
     """A report that says why one gets it and how to stop it; reporting, which writes it, can't make the link."""
-    html_foot = _TEMPLATES.get_template("report_foot.html.j2").render(stop_link=stop_link)
+    html_foot = _template("report_foot.html.j2").render(stop_link=stop_link)
     ends = list(_END_OF_BODY.finditer(report.html))
     at = ends[-1].start() if ends else len(report.html)
     return replace(
         report,
-        text=report.text.rstrip("\n") + _TEMPLATES.get_template("report_foot.txt.j2").render(stop_link=stop_link),
+        text=report.text.rstrip("\n") + _template("report_foot.txt.j2").render(stop_link=stop_link),
         html=report.html[:at] + html_foot + report.html[at:],
     )
 
 
 def unsubscribe_page(state: PageState, topic: Topic, inbox_name: str | None) -> str:
     """The page behind the link that stops an e-mail, with a button that does it, or that takes it back."""
-    return _TEMPLATES.get_template("unsubscribe.html.j2").render(
+    return _template("unsubscribe.html.j2").render(
         state=state,
         what=_STOPPING[topic],
         is_report=topic != "watcher_emails",
@@ -118,7 +133,7 @@ def unsubscribe_page(state: PageState, topic: Topic, inbox_name: str | None) -> 
 
 def unusable_link_page() -> str:
     """The page for a link that was not made here."""
-    return _TEMPLATES.get_template("unusable_link.html.j2").render()
+    return _template("unusable_link.html.j2").render()
 
 
 def _preview(items: Sequence[dict[str, Any]]) -> str:
@@ -130,7 +145,7 @@ def _preview(items: Sequence[dict[str, Any]]) -> str:
     return wording.one_line(said or f"{first['line']}, {first['when']}", _MAX_PREVIEW)
 
 
-def _item(shown: Shown, reader: Reader, longest: int) -> dict[str, Any]:
+def _item(shown: Shown, zone: ZoneInfo, longest: int) -> dict[str, Any]:
     snapshot = shown.snapshot
     voicemail = snapshot.voicemail
     line = wording.one_line(shown.line_name) if shown.line_name else ""
@@ -145,8 +160,8 @@ def _item(shown: Shown, reader: Reader, longest: int) -> dict[str, Any]:
         "name": name or number[:1].upper() + number[1:],
         "number": number if name else None,
         "line": f"{line} ({line_number})" if line else line_number,
-        "when": wording.moment(snapshot.started_at, reader.zone),
-        "short_when": wording.short_moment(snapshot.started_at, reader.zone),
+        "when": wording.moment(snapshot.started_at, zone),
+        "short_when": wording.short_moment(snapshot.started_at, zone),
         "waited": wording.duration(snapshot.wait_seconds) if snapshot.wait_seconds else None,
         "after_hours": bool(snapshot.after_hours),
         "text": wording.body(snapshot.body, longest) if snapshot.body else None,
