@@ -18,7 +18,7 @@ from email.encoders import encode_base64
 from email.mime.base import MIMEBase
 from email.policy import compat32
 from email.utils import format_datetime, formataddr, parseaddr
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from contracts.emails import EmailRequested
@@ -168,6 +168,7 @@ def report_content(request: EmailRequested) -> Content:
     )
 
 
+@lru_cache(maxsize=1_000)
 def _shown(one: Mailbox) -> str:
     name = one_line(one.name)
     return formataddr((name, one.address)) if name.isascii() else f"{_encoded(name)} <{one.address}>"

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from notification.preferences import TOPICS, Subscription
@@ -32,13 +33,14 @@ class UnsubscribeLinks:
     def __init__(self, public_url: str, keys: Sequence[bytes]) -> None:
         self._base = f"{public_url.rstrip('/')}/v1/unsubscribe/"
         self._keys = tuple(keys)
+        # Whoever gets one e-mail of an inbox gets more of it.
+        self.signed = lru_cache(maxsize=1_000)(self._signed)
 
     def link(self, subscription: Subscription) -> str:
         """The address that stops a subscription."""
         return self._base + self.signed(subscription)
 
-    def signed(self, subscription: Subscription) -> str:
-        """The signed part of that address."""
+    def _signed(self, subscription: Subscription) -> str:
         s = subscription
         content = json.dumps([s.account_id, s.inbox_id, s.user_id, s.topic], separators=(",", ":"), ensure_ascii=False)
         payload = f"{_VERSION}.{_encoded(content.encode())}"
