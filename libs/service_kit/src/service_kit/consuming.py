@@ -228,8 +228,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             batch=True,
             max_records=settings.batch_max_records,
             batch_timeout_ms=20,
-            # aiokafka asks a broker for one fetch at a time, and leaves out of it the partitions whose records are still
-            # at hand: what comes there meanwhile waits until that fetch ends.
+            # aiokafka has one fetch at a time open with a broker, without the partitions whose records are still at
+            # hand: what comes there meanwhile waits until that fetch ends.
             fetch_max_wait_ms=100,
             ack_policy=AckPolicy.NACK_ON_ERROR,
             auto_offset_reset="earliest",
