@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import default
 
@@ -79,6 +80,44 @@ def test_names_and_subjects_beyond_ascii_arrive_as_they_are() -> None:
     message = a_letter(Content(subject=subject, text="", html=""), Mailbox("Jörg", "joerg@example.com"))
     assert message["Subject"] == subject
     assert message["To"] == "Jörg <joerg@example.com>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Missed call from =?utf-8?b?RXZpbA==?= · Sales",
+        "=?utf-8?q?Bcc=3A_a=40b.c?=",
+        "=?=?",
+        "Grüße an Müller & Söhne",
+        "Message from 李小龍 李小龍 (+1 212 555 0100) · Ventas ñandú",
+        "ü" * 200,
+    ],
+)
+def test_a_subject_or_name_is_read_as_it_was_written_even_where_it_looks_encoded(text: str) -> None:
+    to = Mailbox(text[:60], "wendy@example.com")
+    raw = letter(Content(text, "", ""), email_id="e-1", sender=SENDER, recipient=to, date=NOW)
+    assert read(raw)["Subject"] == text
+    # Python's parser of addresses keeps the blanks between encoded words, which RFC 2047 §6.2 drops.
+    shown = make_header(decode_header(message_from_bytes(raw)["To"]))
+    assert str(shown) == f"{text[:60]} <wendy@example.com>"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("plain\nand short", "7bit"),
+        ("Grüße", "quoted-printable"),
+        ("a" * 901, "quoted-printable"),
+        ("x\n--=_e-1\nContent-Type: text/html\n\nforged", "quoted-printable"),
+        ("a bell\a", "quoted-printable"),
+    ],
+)
+def test_what_is_short_ascii_goes_as_it_is_and_nothing_can_end_its_part(text: str, encoding: str) -> None:
+    message = a_letter(Content(subject="s", text=text, html="<p>x</p>"))
+    parts = list(message.iter_parts())
+    assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
+    assert parts[0]["Content-Transfer-Encoding"] == encoding
+    assert parts[0].get_content().replace("\r\n", "\n").rstrip("\n") == text
 
 
 def test_no_line_is_longer_than_smtp_allows() -> None:

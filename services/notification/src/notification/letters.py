@@ -29,8 +29,10 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CONTENT_TYPE: Final = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,64})/([A-Za-z0-9!#$&^_.+-]{1,64})")
 _MAX_SUBJECT: Final = 250
-# Words with more than ASCII, and the blanks between them: those between encoded words do not count (RFC 2047 §6.2).
-_FOREIGN: Final = re.compile(r"[^ ]*[^\x00-\x7f][^ ]*(?: +[^ ]*[^\x00-\x7f][^ ]*)*")
+# What can't stand in a header as it is: more than ASCII, and what would be read as an encoded word of RFC 2047.
+_FOREIGN: Final = re.compile(r"[^\x00-\x7f]|=\?")
+# Words with such, and the blanks between them: those between encoded words do not count (RFC 2047 §6.2).
+_FOREIGN_WORDS: Final = re.compile(r"[^ ]*(?:[^\x00-\x7f]|=\?)[^ ]*(?: +[^ ]*(?:[^\x00-\x7f]|=\?)[^ ]*)*")
 _WORD_BYTES: Final = 39
 # Under RFC 5322's 998 characters; folded at 78, a long link would begin on the line after its header's name, which
 # not every reader of List-Unsubscribe takes.
@@ -129,7 +131,7 @@ def letter(
     headers = {
         "From": _shown(sender),
         "To": _shown(recipient),
-        "Subject": _FOREIGN.sub(lambda words: _encoded(words[0]), one_line(content.subject, _MAX_SUBJECT)),
+        "Subject": _FOREIGN_WORDS.sub(lambda words: _encoded(words[0]), one_line(content.subject, _MAX_SUBJECT)),
         "Date": format_datetime(date),
         "Message-ID": message_id(email_id, sender),
         # RFC 3834, and the same for Exchange, which answers to machines otherwise.
@@ -171,13 +173,11 @@ def report_content(request: EmailRequested) -> Content:
 @lru_cache(maxsize=1_000)
 def _shown(one: Mailbox) -> str:
     name = one_line(one.name)
-    return formataddr((name, one.address)) if name.isascii() else f"{_encoded(name)} <{one.address}>"
+    return f"{_encoded(name)} <{one.address}>" if _FOREIGN.search(name) else formataddr((name, one.address))
 
 
 def _encoded(line: str) -> str:
-    """A line as it stands in a header: as it is, or in words of RFC 2047, none over its 75 characters."""
-    if line.isascii():
-        return line
+    """A line in encoded words of RFC 2047, none over its 75 characters."""
     words: list[bytes] = [b""]
     for character in line:
         encoded = character.encode()
