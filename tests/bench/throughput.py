@@ -36,6 +36,7 @@ async def measure(bench: Bench, events: int, console: Console) -> dict[str, floa
         console.print(f"{service}: the obvious way, the limit, the service, the limit again")
         obvious = await _contender(bench, service, "obvious", topic, records=OBVIOUS_RECORDS)
         before = await _contender(bench, service, "limit", topic)
+        await bench.settle()
         running = bench.service(service)
         rates[service] = await bench.rate(service, topic)
         running.stop()
