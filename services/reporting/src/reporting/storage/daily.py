@@ -31,6 +31,19 @@ class Scope:
     members: tuple[tuple[str, str], ...] = ()
     opening: Opening | None = None
 
+    @property
+    def arguments(self) -> tuple[object, ...]:
+        """What the statements over a scope begin with: account, inbox, span, filters and time zone."""
+        return (
+            self.account_id,
+            self.inbox_id,
+            self.span.start,
+            self.span.end,
+            self.lines,
+            self.users,
+            self.time_zone,
+        )
+
 
 async def measure(connection: Connection, scope: Scope, measured: Measured) -> None:
     """Every figure of the scope, in total and by hour, line, user and team."""
@@ -127,13 +140,7 @@ async def _measure_activity(connection: Connection, scope: Scope, into: Measured
         )
         SELECT sums.*, percentiles.p90_answer_seconds FROM sums LEFT JOIN percentiles USING (section, key)
         """,
-        scope.account_id,
-        scope.inbox_id,
-        scope.span.start,
-        scope.span.end,
-        scope.lines,
-        scope.users,
-        scope.time_zone,
+        *scope.arguments,
         [team_id for team_id, _ in scope.members],
         [user_id for _, user_id in scope.members],
         SERVICE_LEVEL_WITHIN.total_seconds(),
@@ -252,13 +259,7 @@ async def _measure_responses(connection: Connection, scope: Scope, into: Measure
         FROM placed
         GROUP BY section, key
         """,
-        scope.account_id,
-        scope.inbox_id,
-        scope.span.start,
-        scope.span.end,
-        scope.lines,
-        scope.users,
-        scope.time_zone,
+        *scope.arguments,
         [team_id for team_id, _ in scope.members],
         [user_id for _, user_id in scope.members],
         RESPONSE_WINDOW,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
 
 from reporting.analysing import Found
 from reporting.facts import Transcript
@@ -142,7 +141,7 @@ async def measure(connection: Connection, scope: Scope, measured: Measured) -> N
         FROM placed
         GROUP BY section, key
         """,
-        *_arguments(scope),
+        *scope.arguments,
         [team_id for team_id, _ in scope.members],
         [user_id for _, user_id in scope.members],
         VERY_NEGATIVE,
@@ -176,7 +175,7 @@ async def topics(connection: Connection, scope: Scope, limit: int) -> tuple[Topi
         ORDER BY calls DESC, topic
         LIMIT $7
         """,
-        *_arguments(scope)[:6],
+        *scope.arguments[:6],
         limit,
     )
     return tuple(Topic(**dict(row)) for row in rows)
@@ -204,7 +203,7 @@ async def worth_a_listen(connection: Connection, scope: Scope, limit: int) -> li
             abs(sentiment_score) DESC NULLS LAST, started_at, communication_id
         LIMIT $12
         """,
-        *_arguments(scope)[:6],
+        *scope.arguments[:6],
         VERY_NEGATIVE,
         VERY_POSITIVE,
         HELD_LONG.total_seconds(),
@@ -230,22 +229,10 @@ async def summarised(connection: Connection, scope: Scope, limit: int) -> list[C
         ORDER BY started_at DESC, communication_id
         LIMIT $7
         """,
-        *_arguments(scope)[:6],
+        *scope.arguments[:6],
         limit,
     )
     return [Call(**dict(row)) for row in rows]
-
-
-def _arguments(scope: Scope) -> Sequence[Any]:
-    return (
-        scope.account_id,
-        scope.inbox_id,
-        scope.span.start,
-        scope.span.end,
-        scope.lines,
-        scope.users,
-        scope.time_zone,
-    )
 
 
 def _digest(transcript: Transcript) -> bytes:
