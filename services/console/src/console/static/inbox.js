@@ -168,7 +168,8 @@ async function readInbox() {
   try {
     if (await alerts.undoable(t("inbox.alerts.read_inbox", { inbox: inbox.name }), UNDO_FOR)) {
       await call("readInbox", { parts: { inbox_id: id }, keepalive: true });
-      await Promise.all([app.panel.load(), app.list.load()]);
+      await app.list.load();
+      await app.panel.load();
     }
   } catch (error) {
     app.failed(error);
@@ -435,10 +436,11 @@ function over() {
 
 let loaded = false;
 
-/** Everything that is shown, again: the stream can't tell what was missed. */
+/** Everything that is shown, again: the stream can't tell what was missed. The counts last: rows change them too. */
 async function reload() {
   loaded = true;
-  await Promise.allSettled([app.panel.load().catch(unlessPassing), app.list.load(), app.conversation.reload()]);
+  await Promise.allSettled([app.list.load(), app.conversation.reload()]);
+  await app.panel.load().catch(unlessPassing);
 }
 
 function unlessPassing(error) {

@@ -19,7 +19,10 @@ export class Panel extends EventTarget {
   #element = byId("panel");
   #loadedAt = 0;
   #due = 0;
-  #loading = null;
+  #load = 0;
+  #answered = 0;
+  #counts = 0;
+  #countedIn = new Map();
   #read = new Set();
   items = [];
   /** Whether the services have said which inboxes there are. */
@@ -60,13 +63,24 @@ export class Panel extends EventTarget {
     };
   }
 
-  /** Ask for the counts. */
+  /**
+   * Ask for the counts. Where the stream counted an inbox meanwhile, its count stays: the answer may have been read
+   * before that, and would bring back for seconds what somebody has just done away with.
+   */
   async load() {
     clearTimeout(this.#due);
     this.#due = 0;
     this.#loadedAt = Date.now();
-    this.#loading ??= call("panel").finally(() => (this.#loading = null));
-    const { items } = await this.#loading;
+    const load = (this.#load += 1);
+    const since = this.#counts;
+    const { items } = await call("panel");
+    if (load < this.#answered) return;
+    this.#answered = load;
+    for (const item of items) {
+      if ((this.#countedIn.get(item.inbox_id) ?? 0) <= since) continue;
+      const { unread, active_calls } = this.inbox(item.inbox_id);
+      Object.assign(item, { unread, active_calls });
+    }
     const others = rightsIn(items) !== rightsIn(this.items) || !this.known;
     this.items = items;
     this.known = true;
@@ -85,6 +99,7 @@ export class Panel extends EventTarget {
   #count({ row, before, live }) {
     const item = this.inbox(row.inbox_id);
     if (item && before) {
+      this.#countedIn.set(row.inbox_id, (this.#counts += 1));
       item.unread = Math.max(0, item.unread + row.unread - before.unread);
       item.active_calls = Math.max(0, item.active_calls + Number(row.active_call) - Number(before.active_call));
       this.show();
