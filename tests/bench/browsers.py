@@ -21,7 +21,7 @@ from devstack import stand_in
 from devstack.stack import CONSOLE
 from service_kit.clock import new_id, utc_now
 from service_kit.publishing import Publisher
-from tests.console.browser.office import Office, RunningStack, a_publisher, chromium, stack_in
+from tests.console.browser.office import SUPPORT_LINE, Office, RunningStack, a_number, a_publisher, chromium, stack_in
 from tests.support.streams import Heard, LiveStream, open_stream
 from tests.support.waiting import eventually
 
@@ -30,6 +30,7 @@ ON_EACH: Final = 20
 A_SECOND: Final = 100
 THREADS: Final = 10_000
 ROWS: Final = 2_000
+SIDE_BY_SIDE: Final = 20
 
 
 @dataclass
@@ -174,16 +175,39 @@ async def _browser(office: Office, console: Console) -> None:
             painted.append(await page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
         page = await office.page("anna", "/inboxes/sales")
         rows, longest, took = await _scroll(page)
+        await page.close()
+        seen = await _side_by_side(office)
         await office.close()
         await office.browser.close()
-    table = Table("first contentful paint", "first row", "scrolled to", "longest task", title="Inbox in the browser")
+    columns = ("first contentful paint", "first row", "scrolled to", "longest task", "seen by the other (limit 1 s)")
+    table = Table(*columns, title="Inbox in the browser")
     table.add_row(
         f"{statistics.median(painted):.0f} ms",
         f"{statistics.median(listed):.0f} ms",
         f"{rows:,} rows in {took:.1f} s",
         f"{longest:.0f} ms" if longest else "none over 50 ms",
+        f"p50 {statistics.median(seen) * 1000:.0f} ms, at most {max(seen) * 1000:.0f} ms of {len(seen)}",
     )
     console.print(table)
+
+
+async def _side_by_side(office: Office) -> list[float]:
+    """Seconds from Ben's click to what Anna sees of it in the panel, the click itself included."""
+    await office.arrived(await office.a_text("Who takes this?", contact=a_number(), line=SUPPORT_LINE))
+    anna, ben = await office.page("anna", "/inboxes/support"), await office.page("ben", "/inboxes/support")
+    await ben.locator("#rows > li").get_by_role("link").click()
+    took = []
+    for _ in range(SIDE_BY_SIDE):
+        for button, shown in (("Mark read", "Support"), ("Mark unread from here", "Support 1 unread")):
+            await ben.get_by_role("button", name=button, exact=True).wait_for()
+            began = time.perf_counter()
+            await ben.get_by_role("button", name=button, exact=True).click()
+            await anna.wait_for_function(
+                "is => document.querySelector('#panel [data-inbox=support]').innerText.replace(/\\s+/g, ' ') === is",
+                arg=shown,
+            )
+            took.append(time.perf_counter() - began)
+    return took
 
 
 async def _fill(office: Office, publisher: Publisher) -> None:
