@@ -64,7 +64,7 @@ forget: setup ## stop it and remove its data
 
 .PHONY: test
 test: setup ## all tests, on real Kafka and Postgres
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: setup ## style, types and import rules

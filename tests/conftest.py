@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Final, Protocol
 
 import pytest
 import pytest_asyncio
@@ -20,13 +21,20 @@ from tests.support.servers import Servers, running_servers
 from tests.support.services import JWT_SECRET, QUICK, RunningService
 from tests.support.topics import FreshTopics, fresh_topics
 
+_MEMORY: Final = Path("/dev/shm")
+_ROOM_FOR_SERVERS: Final = 6 * 1024**3
+
 pytest.register_assert_rewrite("tests.end_to_end.reference", "tests.end_to_end.company")
 
 
 @contextmanager
 def server_folder() -> Iterator[Path]:
-    """A folder for a server's data, apart from pytest's own: each run of pytest closes that to other users again."""
-    with TemporaryDirectory(prefix="connected-inbox-", ignore_cleanup_errors=True) as folder:
+    """A folder for a server's data, apart from pytest's own: each run of pytest closes that to other users again.
+
+    In memory where there is room for it: to copy a database takes Postgres 0.03 s there, on a disk twenty times that.
+    """
+    in_memory = _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOM_FOR_SERVERS else None
+    with TemporaryDirectory(prefix="connected-inbox-", dir=in_memory, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

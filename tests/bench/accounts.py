@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-import httpx
-
 from devstack.simulator import Setup, StaffedLine
 from service_kit.auth import sign
 from service_kit.clock import utc_now
 from tests.bench.servers import SECRET, Bench
+from tests.support.http import http_client
 
 ACCOUNT: Final = "bench"
 ZONE: Final = "Europe/Berlin"
@@ -47,9 +46,7 @@ async def set_up(bench: Bench) -> None:
     token = sign(
         SECRET, user_id="bench", account_id=ACCOUNT, now=utc_now(), lasts=timedelta(hours=1), scope="directory"
     )
-    async with httpx.AsyncClient(
-        base_url=bench.url("routing"), headers={"Authorization": f"Bearer {token}"}, timeout=30
-    ) as client:
+    async with http_client(bench.url("routing"), headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
 
         async def put(path: str, body: object) -> None:
             answer = await client.put(path, json=body)

@@ -32,6 +32,7 @@ from service_kit.auth import sign
 from service_kit.clock import utc_now
 from service_kit.publishing import Outgoing, Publisher
 from tests.bench.servers import SECRET, Bench
+from tests.support.http import http_client
 from tests.support.waiting import eventually
 
 ACCOUNT: Final = "long"
@@ -110,9 +111,7 @@ async def _started(bench: Bench) -> Process:
 
 def _client(bench: Bench) -> httpx.AsyncClient:
     token = sign(SECRET, user_id="anna", account_id=ACCOUNT, now=utc_now(), lasts=timedelta(hours=2))
-    return httpx.AsyncClient(
-        base_url=bench.url("inbox_state"), headers={"Authorization": f"Bearer {token}"}, timeout=60
-    )
+    return http_client(bench.url("inbox_state"), headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
 
 async def _learn(bench: Bench) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import asyncpg
-import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +26,7 @@ from service_kit.clock import utc_now
 from service_kit.publishing import Outgoing, Publisher
 from tests.bench.accounts import ACCOUNT, INBOXES, USERS, an_account
 from tests.bench.servers import SECRET, Bench
+from tests.support.http import http_client
 from tests.support.waiting import eventually
 
 CONNECTIONS = (16, 4)
@@ -235,7 +235,7 @@ def _watchers(inbox: int) -> Sequence[str]:
 
 
 async def _watch(bench: Bench) -> None:
-    async with httpx.AsyncClient(base_url=bench.url("routing"), headers=_machine(), timeout=30) as client:
+    async with http_client(bench.url("routing"), headers=_machine(), timeout=30) as client:
         for inbox in range(INBOXES):
             for user_id in _watchers(inbox):
                 answer = await client.put(f"/v1/inboxes/inbox-{inbox}/watchers/{user_id}")
@@ -244,7 +244,7 @@ async def _watch(bench: Bench) -> None:
 
 async def _turn_on(bench: Bench) -> None:
     body = {"enabled": True, "digest_minutes": 0}
-    async with httpx.AsyncClient(base_url=bench.url("notification"), headers=_machine(), timeout=30) as client:
+    async with http_client(bench.url("notification"), headers=_machine(), timeout=30) as client:
 
         async def all_on() -> bool:
             answers = [

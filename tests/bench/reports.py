@@ -28,6 +28,7 @@ from service_kit.clock import utc_now
 from service_kit.consuming import Received
 from service_kit.database import Database
 from tests.bench.servers import SECRET, Bench
+from tests.support.http import http_client
 
 WEEK: Final = timedelta(days=7)
 BUSY, QUIET = 100_000, 5_000
@@ -93,7 +94,7 @@ async def measure(bench: Bench, total: int, console: Console) -> None:
     bench.service("reporting")
     await bench.ready("reporting")
     taken: dict[Case, list[float]] = {case: [] for case in cases}
-    async with httpx.AsyncClient(base_url=bench.url("reporting"), timeout=60) as client:
+    async with http_client(bench.url("reporting"), timeout=60) as client:
         for number in range(max(SAMPLES.values()) + 2):
             for case in random.Random(number).sample(cases, len(cases)):
                 if number >= SAMPLES[case.size] + 2:

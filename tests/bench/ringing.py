@@ -8,7 +8,6 @@ import statistics
 import time
 from datetime import datetime
 
-import httpx
 import orjson
 from aiokafka import AIOKafkaConsumer
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,6 +21,7 @@ from service_kit.clock import utc_now
 from service_kit.publishing import Outgoing, Publisher
 from tests.bench.accounts import ACCOUNT, an_account
 from tests.bench.servers import Bench
+from tests.support.http import http_client
 
 CALLS_PER_SECOND = 200
 TICKS_PER_SECOND = 20
@@ -33,7 +33,7 @@ async def measure(bench: Bench, seconds: float, console: Console) -> None:
     """Print the table; routing must run and be idle."""
     console.print(f"ring plans at {CALLS_PER_SECOND} calls/s for {seconds:.0f} s, then a bare loop's echo of the same")
     planned = await _commands_for(bench, TELEPHONY_COMMANDS.name, seconds)
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         worst = _histogram_p99((await client.get(f"{bench.url('routing')}/metrics")).text)
     await bench.make_topic(ECHO_TOPIC)
     echo = bench.contender("echo", TELEPHONY_EVENTS.name, "bench-echo", BENCH_OUT_TOPIC=ECHO_TOPIC)

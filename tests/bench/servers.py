@@ -24,6 +24,7 @@ from service_kit.database import migrate
 from service_kit.publishing import Outgoing, Publisher
 from service_kit.settings import KafkaSettings
 from service_kit.topics import create_topics
+from tests.support.http import http_client
 from tests.support.waiting import eventually
 
 SECRET = "a secret of the benchmark, made for one run"
@@ -91,7 +92,7 @@ class Bench:
         )
 
     async def ready(self, name: str) -> None:
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             for _ in range(600):
                 try:
                     if (await client.get(f"{self.url(name)}/health/ready")).status_code == 200:

@@ -1,4 +1,4 @@
-"""One real stack for all tests of the console."""
+"""One real stack for all tests of the console, ended with the last of them: an idle one takes a fifth of a core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conftest import server_folder
 from tests.console.browser.office import Office, RunningStack, a_publisher, stack_in
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running() -> Iterator[RunningStack]:
     """The whole stack, console included."""
     with server_folder() as folder:
@@ -25,7 +25,7 @@ def running() -> Iterator[RunningStack]:
             stack.stop()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def publisher(running: RunningStack) -> AsyncIterator[Publisher]:
     """Publishes telephony events."""
     publisher = await a_publisher(running.stack)

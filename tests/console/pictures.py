@@ -215,7 +215,7 @@ async def take_all(demo: Demo, folder: Path) -> None:
     """Take every picture."""
     executable = chromium()
     if executable is None:
-        raise SystemExit("no browser was found: install Debian's chromium, or name one with CHROMIUM")
+        raise SystemExit("no browser was found: install Debian's chromium-headless-shell, or name one with CHROMIUM")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         photographer = Photographer(browser, demo, folder)

@@ -12,6 +12,7 @@ from console.pages.admin import differences
 from console.pages.editing import Edit, Typed, id_from, print_of
 from service_kit.http import invalid
 from tests.console.browser.office import Office
+from tests.support.http import http_client
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_the_audit_shows_only_what_changed(before: Any, after: Any, found: list[
 def browser_of(account: Office, user_id: str) -> httpx.AsyncClient:
     """Somebody's browser, as far as headers go."""
     cookie = {"Cookie": f"session={account.token(user_id)}", "Accept": "text/html"}
-    return httpx.AsyncClient(base_url=account.url, headers=cookie, timeout=60)
+    return http_client(account.url, headers=cookie, timeout=60)
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -86,7 +87,7 @@ async def test_pages_answer_each_person_as_the_services_would(account: Office) -
         refused = await anna.post("/admin/inboxes/sales/watchers", data={"user_id": "zoe"}, headers=own)
         assert refused.status_code == 403
         assert (await anna.get("/admin/inboxes/sales/deliveries")).status_code == 403
-    async with httpx.AsyncClient(base_url=account.url, timeout=60) as nobody:
+    async with http_client(account.url, timeout=60) as nobody:
         signed_out = await nobody.get("/admin/inboxes/sales/reports")
         assert signed_out.headers["location"] == "/sign-in?to=%2Fadmin%2Finboxes%2Fsales%2Freports"
 

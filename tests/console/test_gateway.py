@@ -21,6 +21,7 @@ from devstack.stack import CONSOLE
 from service_kit.publishing import Publisher
 from tests.console.browser.office import Office, RunningStack, a_number
 from tests.support import eventually
+from tests.support.http import http_client
 from tests.support.matrix import forged_tokens
 from tests.support.streams import open_stream
 
@@ -32,7 +33,7 @@ METHODS = ("get", "put", "post", "delete")
 
 async def documents(running: RunningStack) -> dict[str, Any]:
     """The OpenAPI document of each service."""
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with http_client() as client:
         urls = running.stack.urls
         return {name: (await client.get(f"{urls[name]}/openapi.json")).json() for name in SERVICES}
 
@@ -41,7 +42,7 @@ async def documents(running: RunningStack) -> dict[str, Any]:
 async def through_the_console(office: Office, token: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client with somebody's cookie, on the console's own origin."""
     headers = {"Origin": office.url, "Cookie": f"session={token}"} if token else {"Origin": office.url}
-    async with httpx.AsyncClient(base_url=office.url, headers=headers, timeout=30) as client:
+    async with http_client(office.url, headers=headers) as client:
         yield client
 
 
@@ -93,7 +94,7 @@ async def test_every_route_gives_every_caller_the_service_s_own_answer(account: 
             assert handed.json() == own.json(), (who, method, path)
 
     compared = 0
-    async with httpx.AsyncClient(base_url=account.url, timeout=60) as client:
+    async with http_client(account.url, timeout=60) as client:
         for service, document in (await documents(account.running)).items():
             for path, operations in document["paths"].items():
                 if not path.startswith("/v1/") or path == "/v1/stream":
@@ -141,7 +142,7 @@ async def quiet(running: RunningStack, publisher: Publisher) -> Office:
 async def test_what_another_site_s_page_posts_is_refused(quiet: Office, path: str, headers: dict[str, str]) -> None:
     given = {name: quiet.url if value == "own" else value for name, value in headers.items()}
     given["Cookie"] = f"session={quiet.token('anna')}"
-    async with httpx.AsyncClient(base_url=quiet.url, headers=given) as client:
+    async with http_client(quiet.url, headers=given) as client:
         answer = await client.post(path, json={"to": "+12125550000", "body": "Hello"})
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
@@ -153,7 +154,7 @@ async def test_what_another_site_s_page_posts_is_refused(quiet: Office, path: st
 async def test_what_the_console_s_own_page_posts_is_done(account: Office, headers: dict[str, str]) -> None:
     given = {name: account.url if value == "own" else value for name, value in headers.items()}
     given["Cookie"] = f"session={account.token('anna')}"
-    async with httpx.AsyncClient(base_url=account.url, headers=given) as client:
+    async with http_client(account.url, headers=given) as client:
         body = {"to": "+12125550000", "body": "Hello"}
         answer = await client.post("/v1/inboxes/sales/messages", json=body, headers={"Idempotency-Key": "one"})
         again = await client.post("/v1/inboxes/sales/messages", json=body, headers={"Idempotency-Key": "one"})
@@ -162,7 +163,7 @@ async def test_what_the_console_s_own_page_posts_is_done(account: Office, header
 
 
 async def test_a_bearer_token_of_another_is_not_handed_on(quiet: Office) -> None:
-    async with httpx.AsyncClient(base_url=quiet.url) as client:
+    async with http_client(quiet.url) as client:
         answer = await client.get("/v1/me", headers={"Authorization": f"Bearer {quiet.token('ada')}"})
     assert answer.status_code == 401
 
@@ -186,7 +187,7 @@ async def test_events_come_through_as_they_happen_and_a_browser_that_leaves_ends
     await stream.hears(lambda heard: any(one.data.get("communication_id") == text for one in heard))
 
     async def open_streams() -> float:
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             metrics = (await client.get(f"{account.running.stack.urls['inbox_state']}/metrics")).text
         found = re.search(r'^connected_inbox_\w*stream_clients\{service="inbox_state"\} (\S+)', metrics, re.MULTILINE)
         assert found, metrics

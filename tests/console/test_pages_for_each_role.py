@@ -20,6 +20,7 @@ from console.settings import ConsoleSettings
 from service_kit.clock import utc_now
 from tests.console.browser.office import SALES_LINE, Office
 from tests.support import eventually
+from tests.support.http import http_client
 
 VISITORS: Final = ("ada", "anna", "wim", "zoe", "foreign", "nobody", "signed out")
 """An administrator, an agent and a watcher of `sales`, a stranger to it, another account's administrator, somebody
@@ -250,7 +251,7 @@ async def test_every_page_and_form_gives_every_visitor_the_answer_that_the_table
 
     await eventually(all_known)
     wrong: list[str] = []
-    async with httpx.AsyncClient(base_url=account.url, timeout=60) as client:
+    async with http_client(account.url, timeout=60) as client:
         visits = Visits(account, other, client)
         for page in PAGES:
             path = page.path or filled(page.route)

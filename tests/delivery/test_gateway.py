@@ -20,6 +20,7 @@ from contracts.topics import SERVICES
 from devstack.ports import HOST
 from devstack.stack import service_environment
 from tests.support.gateways import CADDY, CADDYFILE, gateway
+from tests.support.http import http_client
 
 
 @dataclass
@@ -59,7 +60,7 @@ async def origin(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     for stub in stubs.values():
         await stub.start()
     upstreams = {f"{name.upper()}_UPSTREAMS": f"{HOST}:{stub.port}" for name, stub in stubs.items()}
-    async with gateway(tmp_path, **upstreams) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+    async with gateway(tmp_path, **upstreams) as url, http_client(url, timeout=10) as client:
         yield client
     for stub in stubs.values():
         assert stub.server is not None
@@ -151,7 +152,7 @@ async def test_with_a_console_its_pages_and_its_browsers_calls_go_there(tmp_path
         "ROUTING_UPSTREAMS": f"{HOST}:{routing.port}",
     }
     cookie, token = {"Cookie": "theme=dark; __Host-session=abc"}, {"Authorization": "Bearer abc"}
-    async with gateway(tmp_path, **upstreams) as url, httpx.AsyncClient(base_url=url) as client:
+    async with gateway(tmp_path, **upstreams) as url, http_client(url) as client:
         assert (await client.get("/inboxes/support")).text == "console /inboxes/support"
         assert (await client.get("/v1/me", headers=cookie)).text == "console /v1/me"
         assert (await client.get("/v1/me", headers=cookie | token)).text == "routing /v1/me"

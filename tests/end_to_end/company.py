@@ -26,6 +26,7 @@ from devstack.stack import is_ready
 from service_kit.clock import utc_now
 from service_kit.database import prepare
 from tests.support import FreshDatabase, FreshTopics, RunningService, bearer, eventually
+from tests.support.http import http_client
 
 ENVIRONMENT: Final = {
     "VOICEMAIL_GRACE": "1s",
@@ -70,7 +71,7 @@ class Company:
     async def request(self, service: str, method: str, path: str, *, as_: str = "", **given: Any) -> httpx.Response:
         """One HTTP request, as a person, or as the machine that administers."""
         headers = bearer(as_, ACCOUNT) if as_ else bearer("setup", ACCOUNT, scope="directory")
-        async with httpx.AsyncClient(base_url=self.services[service].url, headers=headers, timeout=30) as client:
+        async with http_client(self.services[service].url, headers=headers) as client:
             return await client.request(method, path, **given)
 
     async def get(self, service: str, path: str, *, as_: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import orjson
 import pytest_asyncio
 
@@ -14,6 +13,7 @@ from tests.end_to_end.company import Company
 from tests.end_to_end.streams import a_stream, deliver
 from tests.operations import words
 from tests.support import eventually
+from tests.support.http import http_client
 from tests.support.services import RunningService
 from tests.support.topics import Raw
 
@@ -56,7 +56,7 @@ FED = {
 
 
 async def metrics_of(service: RunningService) -> str:
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         return (await client.get(f"{service.url}/metrics")).text
 
 

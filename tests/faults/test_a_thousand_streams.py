@@ -28,6 +28,7 @@ from service_kit.clock import utc_now
 from tests.conftest import StartService
 from tests.inbox_state.words import a_text, a_user, newer, received
 from tests.support import FreshTopics, RunningService, bearer, eventually
+from tests.support.http import http_client
 from tests.support.streams import Heard, LiveStream, Screen, open_stream
 from tests.support.topics import fresh_topics
 
@@ -155,7 +156,7 @@ async def fresh_read(client: httpx.AsyncClient, viewer: Viewer, view: str) -> di
 async def all_show_what_a_fresh_read_shows(viewers: list[Viewer], sent: int) -> bool:
     """Whether nothing is lost on the way to the lists, nor from there to anybody's screen."""
     total = 0
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with http_client() as client:
         for inbox in range(INBOXES):
             mine = [one for one in viewers if one.inbox_id == f"inbox-{inbox}"]
             threads = await fresh_read(client, mine[0], "threaded")
@@ -216,7 +217,7 @@ async def test_every_client_ends_with_the_state_of_a_fresh_read_when_service_and
         ]
 
         async def everybody_is_known() -> bool:
-            async with httpx.AsyncClient(base_url=service.url) as client:
+            async with http_client(service.url) as client:
                 panels = [await client.get("/v1/panel", headers=bearer(one.name, ACCOUNT)) for one in viewers[-3:]]
             return all(panel.status_code == 200 and panel.json()["items"] for panel in panels)
 

@@ -12,7 +12,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 import yaml
@@ -26,6 +25,7 @@ from tests.end_to_end.company import SALES_LINE, SUPPORT_LINE, Company
 from tests.operations import words
 from tests.operations.scaled import faults, scaled_rules
 from tests.support import eventually
+from tests.support.http import http_client
 from tests.support.topics import Raw
 
 pytestmark = [
@@ -53,7 +53,7 @@ class Prometheus:
 
     async def ask(self, what: str) -> Any:
         """The data of an answer."""
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             answer = await client.get(f"{self.url}/api/v1/{what}", timeout=10)
             assert answer.status_code == 200, answer.text
             return answer.json()["data"]

@@ -29,6 +29,7 @@ from tests.end_to_end.reference import every_email_is_explained, everything_agre
 from tests.end_to_end.streams import a_stream, deliver
 from tests.support import bearer, eventually
 from tests.support.gateways import gateway
+from tests.support.http import http_client
 
 ROLLS = int(os.environ.get("ROLLS", "0"))
 EVENTS = 600 if ROLLS else 300
@@ -64,7 +65,7 @@ class People:
 
     async def work(self) -> None:
         """Until cancelled."""
-        async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
+        async with http_client(self.url) as client:
             while True:
                 number = next(self.numbers)
                 await self.ask(client, "GET", "/v1/me", ANNA)

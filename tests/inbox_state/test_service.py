@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
-
 from contracts.communications import CommunicationChanged
 from contracts.directory import Snapshot
 from contracts.envelope import Event
@@ -21,6 +19,7 @@ from service_kit.clock import utc_now
 from tests.conftest import StartService
 from tests.inbox_state.words import ACCOUNT, CUSTOMER, a_text, received, the_office
 from tests.support import FreshTopics, bearer, eventually
+from tests.support.http import http_client
 from tests.support.streams import open_stream
 from tests.support.topics import Raw
 
@@ -45,7 +44,7 @@ async def test_from_kafka_to_the_list_and_back(kafka: FreshTopics, running_servi
     await kafka.publish(COMMUNICATION_EVENTS, *keyed(*(a_text(f"m{n}", n) for n in range(20))))
     await kafka.send(COMMUNICATION_EVENTS, [Raw(b"{not json", headers=[("ce_specversion", b"1.0")])])
     await kafka.publish(COMMUNICATION_EVENTS, *keyed(a_text("last", 30)))
-    async with httpx.AsyncClient(base_url=service.url, headers=bearer("anna", ACCOUNT)) as anna:
+    async with http_client(service.url, headers=bearer("anna", ACCOUNT)) as anna:
 
         async def all_is_seen() -> bool:
             answer = await anna.get("/v1/inboxes/sales/threads")
@@ -78,7 +77,7 @@ async def test_from_kafka_to_open_streams_until_the_service_is_told_to_stop(
     headers = bearer("anna", ACCOUNT)
 
     async def anna_is_known() -> bool:
-        async with httpx.AsyncClient(base_url=services[0].url, headers=headers) as anna:
+        async with http_client(services[0].url, headers=headers) as anna:
             answer = await anna.get("/v1/panel")
         return answer.status_code == 200 and len(answer.json()["items"]) == 2
 

@@ -40,6 +40,7 @@ from tests.inbox_state.words import (
     the_sales_inbox,
 )
 from tests.support import JWT_SECRET, FreshDatabase, bearer, eventually
+from tests.support.http import http_client
 from tests.support.streams import Heard, LiveStream, Screen, open_stream
 
 
@@ -58,7 +59,7 @@ class Replica:
 
     def as_(self, user_id: str, **token: Any) -> httpx.AsyncClient:
         """Whoever calls the API."""
-        return httpx.AsyncClient(base_url=self.url, headers=bearer(user_id, ACCOUNT, **token))
+        return http_client(self.url, headers=bearer(user_id, ACCOUNT, **token))
 
 
 StartReplica = Callable[..., Awaitable[Replica]]
@@ -456,7 +457,7 @@ async def test_who_may_not_see_gets_no_stream(replica: Replica) -> None:
     assert (await replica.stream("nobody")).status == 403
     machine = bearer("set-up", ACCOUNT, scope="directory")
     assert (await open_stream(replica.url, machine)).status == 403
-    async with httpx.AsyncClient(base_url=replica.url) as nobody:
+    async with http_client(replica.url) as nobody:
         assert (await nobody.post("/v1/stream/tickets")).status_code == 401
         assert (await nobody.post("/v1/stream/tickets", headers=machine)).status_code == 403
     other = await open_stream(replica.url, bearer("anna", "other"), {"inbox_id": "sales"})

@@ -43,6 +43,7 @@ from tests.inbox_state.words import (
 )
 from tests.support import JWT_SECRET, RunningService, bearer, eventually
 from tests.support.databases import Template, fresh_database
+from tests.support.http import http_client
 from tests.support.servers import Servers
 from tests.support.services import QUICK
 from tests.support.topics import FreshTopics, fresh_topics
@@ -96,7 +97,7 @@ class Account:
 
     def as_(self, user_id: str) -> httpx.AsyncClient:
         """Somebody at his screen."""
-        return httpx.AsyncClient(base_url=self.url, headers=bearer(user_id, self.id), timeout=30)
+        return http_client(self.url, headers=bearer(user_id, self.id))
 
     async def ask(self, user_id: str, method: str, path: str, body: Any = None) -> httpx.Response:
         """One request of somebody's."""

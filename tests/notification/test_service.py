@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from email.header import decode_header, make_header
 
-import httpx
-
 from contracts.communications import CHANGED, CommunicationChanged
 from contracts.directory import ACCOUNT as ACCOUNT_EVENT
 from contracts.directory import INBOX as INBOX_EVENT
@@ -23,6 +21,7 @@ from tests.conftest import StartService
 from tests.notification.test_mailing import a_report
 from tests.notification.words import ACCOUNT, CALLER, INBOX, a_call, a_message, everything
 from tests.support import FreshTopics, bearer, eventually
+from tests.support.http import http_client
 
 
 async def learn(kafka: FreshTopics, *watchers: str) -> None:
@@ -47,7 +46,7 @@ async def turn_on(url: str) -> None:
     machine = bearer("ci", ACCOUNT, scope="directory")
 
     async def turned_on() -> bool:
-        async with httpx.AsyncClient(base_url=url) as http:
+        async with http_client(url) as http:
             answer = await http.put(settings, headers=machine, json={"enabled": True, "digest_minutes": 0})
         return answer.status_code == 200
 
@@ -69,7 +68,7 @@ async def test_a_missed_call_becomes_an_email_within_seconds_and_none_comes_twic
     service = await running_service("notification", extra_env={"SMTP_URL": mail.url})
 
     await turn_on(service.url)
-    async with httpx.AsyncClient(base_url=service.url) as http:
+    async with http_client(service.url) as http:
 
         async def call(number: int) -> None:
             at = utc_now() + timedelta(milliseconds=1)
@@ -127,7 +126,7 @@ async def test_a_replay_of_the_whole_day_tells_nobody_anything(
     await service.start()
 
     async def caught_up() -> bool:
-        async with httpx.AsyncClient(base_url=service.url) as http:
+        async with http_client(service.url) as http:
             text = (await http.get("/metrics")).text
         lags = [float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(LAG)]
         read = [float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(READ)]

@@ -17,6 +17,7 @@ from tests.reporting.killed_sending import STEPS
 from tests.reporting.test_service import YESTERDAY, changed
 from tests.reporting.words import ACCOUNT, a_call, the_directory
 from tests.support import FreshTopics, bearer, eventually
+from tests.support.http import http_client
 from tests.support.services import RunningService
 
 RECIPIENTS = ("anna", "bob", "sue", "wim")
@@ -34,7 +35,7 @@ async def publish_days(kafka: FreshTopics, dates: list[date]) -> None:
 
 async def ask(service: RunningService, day: date) -> None:
     """Ask for a day's report; the service may die before it has answered."""
-    async with httpx.AsyncClient(base_url=service.url, headers=bearer("ada", ACCOUNT)) as client:
+    async with http_client(service.url, headers=bearer("ada", ACCOUNT)) as client:
 
         async def taken() -> bool:
             try:
@@ -119,7 +120,7 @@ async def test_two_replicas_send_one_report_each(kafka: FreshTopics, running_ser
     replicas = [await running_service("reporting", extra_env=ALONE, wait=False) for _ in range(2)]
     for replica in replicas:
         await replica.start_waiting()
-    async with httpx.AsyncClient(headers=bearer("ada", ACCOUNT)) as client:
+    async with http_client(headers=bearer("ada", ACCOUNT)) as client:
         for day in dates * 3:
             for replica in replicas:
                 await ask(replica, day)

@@ -6,7 +6,6 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import orjson
 
 from contracts import communications, inbox_events
@@ -20,6 +19,7 @@ from service_kit.clock import utc_now
 from tests.conftest import StartService
 from tests.reporting.words import ACCOUNT, BERLIN, CONTACT, a_call, a_message, a_missed_call, the_directory
 from tests.support import FreshTopics, bearer, eventually
+from tests.support.http import http_client
 from tests.support.topics import Raw
 
 YESTERDAY = (utc_now().astimezone(BERLIN) - timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0)
@@ -77,7 +77,7 @@ async def test_yesterdays_snapshots_become_a_report_and_one_email_each(
     day = YESTERDAY.date().isoformat()
     admin = bearer("ada", ACCOUNT)
 
-    async with httpx.AsyncClient(base_url=service.url, headers=admin) as client:
+    async with http_client(service.url, headers=admin) as client:
 
         async def complete() -> Any:
             answer = await client.get(f"/v1/inboxes/support/reports/daily-activity?date={day}")
@@ -125,7 +125,7 @@ async def test_a_routing_that_is_behind_delays_the_report_that_is_asked_for(
     day = YESTERDAY.date().isoformat()
     path = f"/v1/inboxes/support/reports/daily-activity?date={day}"
 
-    async with httpx.AsyncClient(base_url=service.url, headers=bearer("ada", ACCOUNT)) as client:
+    async with http_client(service.url, headers=bearer("ada", ACCOUNT)) as client:
 
         async def shows(calls: int) -> Any:
             answer = await client.get(path)

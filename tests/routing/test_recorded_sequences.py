@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
@@ -29,6 +28,7 @@ from tests.routing.recorded import (
     topic_of,
 )
 from tests.support import FreshTopics, bearer, eventually
+from tests.support.http import http_client
 
 ALL = sequences()
 KNOWN = directory_with_endpoints()
@@ -96,9 +96,7 @@ async def test_all_sequences_come_out_of_kafka_and_postgres_as_expected(
     running_service: StartService, kafka: FreshTopics
 ) -> None:
     routing = await running_service("routing")
-    async with httpx.AsyncClient(
-        base_url=routing.url, headers=bearer("setup", ACCOUNT, scope="directory"), timeout=30
-    ) as client:
+    async with http_client(routing.url, headers=bearer("setup", ACCOUNT, scope="directory"), timeout=30) as client:
 
         async def put(path: str, body: dict[str, Any]) -> None:
             answer = await client.put(f"/v1/{path}", json=body)

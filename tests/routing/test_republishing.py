@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 import pytest_asyncio
@@ -39,6 +38,7 @@ from tests.routing.building import (
 )
 from tests.routing.conftest import Api, Desk, served
 from tests.support.databases import FreshDatabase
+from tests.support.http import http_client
 from tests.support.servers import Servers
 from tests.support.services import bearer
 from tests.support.topics import FreshTopics, fresh_topics
@@ -347,7 +347,7 @@ async def test_a_service_without_anything_is_rebuilt_from_what_is_sent_again(
             await again(desk, publisher, what)
         await publisher.close()
         service = await running_service("inbox_state", topics=lost)
-        async with httpx.AsyncClient(base_url=service.url, headers=bearer("anna", ACCOUNT)) as anna:
+        async with http_client(service.url, headers=bearer("anna", ACCOUNT)) as anna:
 
             async def it_is_back() -> bool:
                 answer = await anna.get("/v1/inboxes/sales/threads")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import orjson
 
 from contracts.envelope import structured
@@ -11,6 +10,7 @@ from service_kit.clock import utc_now
 from tests.conftest import StartService
 from tests.routing.building import ACCOUNT, LINE, started
 from tests.support import FreshTopics, bearer
+from tests.support.http import http_client
 from tests.support.topics import Raw
 
 METRICS = (
@@ -28,7 +28,7 @@ async def test_a_call_on_kafka_becomes_a_routed_communication_and_a_ring_command
 ) -> None:
     routing = await running_service("routing")
     machine = bearer("setup", ACCOUNT, scope="directory")
-    async with httpx.AsyncClient(base_url=routing.url, headers=machine, timeout=10) as client:
+    async with http_client(routing.url, headers=machine, timeout=10) as client:
         for path, body in (
             ("account", {"name": "Acme", "time_zone": "Europe/Berlin"}),
             ("users/anna", {"name": "Anna", "email": "anna@acme.example", "endpoints": ["sip:1001@pbx"]}),

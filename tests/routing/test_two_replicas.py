@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 import asyncpg
-import httpx
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -16,6 +15,7 @@ from service_kit.clock import utc_now
 from tests.conftest import StartService
 from tests.routing.building import ACCOUNT, LINE, started
 from tests.support import FreshDatabase, FreshTopics, RunningService, bearer, eventually
+from tests.support.http import http_client
 from tests.support.topics import PARTITIONS, Raw
 
 AGENTS = ("anna", "ben", "chloe", "dan", "eve")
@@ -25,7 +25,7 @@ CALLS = 500
 async def set_up(routing: RunningService) -> None:
     machine = bearer("setup", ACCOUNT, scope="directory")
     layer = {"mode": "round_robin", "users": AGENTS}
-    async with httpx.AsyncClient(base_url=routing.url, headers=machine, timeout=30) as client:
+    async with http_client(routing.url, headers=machine) as client:
         for path, body in (
             ("account", {"name": "Acme", "time_zone": "Europe/Berlin"}),
             *((f"users/{name}", {"name": name, "email": f"{name}@acme.example"}) for name in AGENTS),
@@ -58,7 +58,7 @@ async def heads(kafka: FreshTopics, at_least: int) -> dict[str, str]:
 
 async def planned_by(routing: RunningService) -> float:
     """How many ring plans a process has decided."""
-    async with httpx.AsyncClient(base_url=routing.url, timeout=30) as client:
+    async with http_client(routing.url) as client:
         metrics = (await client.get("/metrics")).text
     name = "connected_inbox_ring_plan_seconds"
     return sum(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 
-import httpx
-
 from tests.conftest import StartService
+from tests.support.http import http_client
 from tests.support.waiting import eventually
 
 
@@ -16,7 +15,7 @@ async def test_it_serves_on_unready_and_closes_connections_until_its_delay_is_ov
 ) -> None:
     service = await running_service("reporting", extra_env={"SHUTDOWN_DELAY": "8s"})
     assert service.process is not None
-    async with httpx.AsyncClient(base_url=service.url, timeout=10) as client:
+    async with http_client(service.url, timeout=10) as client:
         before = await client.get("/v1/audit/reporting")
         assert (before.status_code, before.headers.get("connection")) == (401, None)
         service.process.send(signal.SIGTERM)
@@ -36,7 +35,7 @@ async def test_the_console_takes_leave_as_the_services_do(running_service: Start
     environment = {"SHUTDOWN_DELAY": "8s", "DEVELOPMENT_SIGN_IN": "true"}
     console = await running_service("console", extra_env=environment)
     assert console.process is not None
-    async with httpx.AsyncClient(base_url=console.url, timeout=10) as client:
+    async with http_client(console.url, timeout=10) as client:
         before = await client.get("/v1/me")
         assert before.headers.get("connection") is None
         console.process.send(signal.SIGTERM)

@@ -11,10 +11,10 @@ from playwright.async_api import Browser, async_playwright
 from service_kit.publishing import Publisher
 from tests.console.browser.office import Office, RunningStack, chromium
 
-NO_BROWSER = "no browser was found: install Debian's chromium, or name one with CHROMIUM"
+NO_BROWSER = "no browser was found: install Debian's chromium-headless-shell, or name one with CHROMIUM"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def executable() -> str:
     """The browser's path; without one every browser test is skipped, and the summary says why."""
     found = chromium()
@@ -23,7 +23,7 @@ def executable() -> str:
     return found
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser(executable: str) -> AsyncIterator[Browser]:
     """Chromium, without a window."""
     async with async_playwright() as playwright:
