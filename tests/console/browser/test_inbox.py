@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
@@ -313,8 +314,13 @@ async def test_a_failed_text_is_flagged_and_can_be_sent_again(office: Office) ->
     await page.get_by_role("textbox", name=re.compile("^Write a text to")).fill("Here it is")
     await page.keyboard.press("Enter")
     await expect(timeline(page).filter(has_text="Here it is")).to_have_count(1)
-    listed = await office.get("inbox_state", "/v1/inboxes/sales/threads?view=unthreaded", as_="ben")
-    sent = next(one for one in listed["items"] if one["body"] == "Here it is")
+
+    async def sent_one() -> dict[str, Any]:
+        # It is on Anna's screen from the moment that she sends it.
+        listed = await office.get("inbox_state", "/v1/inboxes/sales/threads?view=unthreaded", as_="ben")
+        return next((one for one in listed["items"] if one["body"] == "Here it is"), {})
+
+    sent = await eventually(sent_one, because="the text being asked for")
     status = telephony.MessageStatus(message_id=sent["communication_id"], status="undelivered", error_code="30005")
     await office.tell("telephony.message.status.v1", status)
     await expect(timeline(page).filter(has_text="Here it is")).to_contain_text("Not delivered (Error 30005)")
