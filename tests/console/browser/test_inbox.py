@@ -160,15 +160,15 @@ async def test_two_people_see_each_other_s_changes_at_once(office: Office) -> No
     # How soon, `make bench` tells (its part `console`).
     await anna.get_by_role("textbox", name=re.compile("^Write a text to")).fill("I do")
     await anna.keyboard.press("Enter")
-    await expect(timeline(ben).filter(has_text="I do")).to_be_visible(timeout=1_000)
-    await expect(row(ben, "Anna Agent: I do")).to_be_visible(timeout=1_000)
+    await expect(timeline(ben).filter(has_text="I do")).to_be_visible()
+    await expect(row(ben, "Anna Agent: I do")).to_be_visible()
     await expect(panel(ben, "Sales")).to_have_accessible_name("Sales")
     await timeline(ben).filter(has_text="Who takes this?").get_by_role("button", name="Mark unread from here").click()
     await expect(panel(anna, "Sales")).to_have_accessible_name("Sales 1 unread")
     await anna.get_by_role("button", name="Change the name").click()
     await anna.get_by_role("textbox", name=re.compile("^Name of")).fill("Robin Vale")
     await anna.keyboard.press("Enter")
-    await expect(ben.get_by_role("heading", name="Robin Vale")).to_be_visible(timeout=1_000)
+    await expect(ben.get_by_role("heading", name="Robin Vale")).to_be_visible()
     await ben.get_by_role("button", name="Mark read", exact=True).click()
     await expect(panel(anna, "Sales")).to_have_accessible_name("Sales")
 
