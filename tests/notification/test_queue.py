@@ -56,6 +56,42 @@ async def test_a_claim_looks_at_the_head_of_the_queue_however_long_it_is(notifyi
     assert read < 400
 
 
+async def test_a_queue_that_was_empty_at_first_is_not_read_through_for_each_email(
+    database: FreshDatabase, notifying: Notifying
+) -> None:
+    looks, queued = 10, 3_000
+    [walt, *_] = await claimed(notifying)
+    own = Database(database.dsn("notification"), "notification", pool_size=1, replans=True)
+    await own.open()
+    try:
+        async with own.connection() as connection:
+            for _ in range(looks):
+                await queue.record_attempts(connection, [Attempt(walt, Later(notifying.now), notifying.now)])
+            await connection.execute(
+                """
+                INSERT INTO emails
+                    (account_id, email_id, purpose, inbox_id, user_id, queued_at, due_at, next_attempt_at)
+                SELECT $1, 'e-' || n, 'watcher', $2, 'user-' || n % 100, $3, $3, $3 FROM generate_series(1, $4) AS n
+                """,
+                ACCOUNT,
+                INBOX,
+                notifying.now,
+                queued,
+            )
+            for _ in range(looks):
+                await queue.record_attempts(connection, [Attempt(walt, Later(notifying.now), notifying.now)])
+            await connection.execute("SELECT pg_stat_force_next_flush()")
+            read = await connection.fetchval(
+                """
+                SELECT seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'emails')
+                FROM pg_stat_user_tables WHERE relname = 'emails'
+                """
+            )
+    finally:
+        await own.close()
+    assert read < queued
+
+
 async def test_what_came_of_attempts_is_written_together_each_in_its_own_way(notifying: Notifying) -> None:
     walt, wanda, wendy, will = await claimed(notifying)
     later = notifying.now + minutes(5)

@@ -24,12 +24,17 @@ _DATA_CLASSES: Final = ("22", "23", "54")
 
 
 class Database:
-    """A pool of connections whose search path is the service's schema."""
+    """A pool of connections whose search path is the service's schema.
 
-    def __init__(self, dsn: str, schema: str, *, pool_size: int = 10) -> None:
+    `replans`: for tables that are empty at one moment and long at the next. Every statement is planned for what is
+    there now; otherwise Postgres keeps a plan that was made for an empty table for as long as a connection lives.
+    """
+
+    def __init__(self, dsn: str, schema: str, *, pool_size: int = 10, replans: bool = False) -> None:
         self._dsn = dsn
         self._schema = schema
         self._pool_size = pool_size
+        self._plan_cache_mode = "force_custom_plan" if replans else "auto"
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
@@ -98,6 +103,7 @@ class Database:
             "timezone": "UTC",
             # Statements over whole batches look costly to the planner, and compiling them costs more.
             "jit": "off",
+            "plan_cache_mode": self._plan_cache_mode,
             "lock_timeout": "30s",
             "idle_in_transaction_session_timeout": "120s",
         }

@@ -251,8 +251,17 @@ async def told(connection: Connection, communications: Collection[tuple[str, str
         """
         SELECT n.account_id, n.communication_id, n.user_id, n.kind, n.email_id, e.purpose, e.inbox_id,
             (n.snapshot ->> 'version')::bigint AS version
-        FROM notices AS n JOIN emails AS e USING (account_id, email_id)
-        WHERE (n.account_id, n.communication_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+        FROM unnest($1::text[], $2::text[]) AS k (account_id, communication_id)
+        -- OFFSET 0 keeps both by index, whatever the planner knows of the tables.
+        CROSS JOIN LATERAL (
+            SELECT * FROM notices
+            WHERE account_id = k.account_id AND communication_id = k.communication_id
+            OFFSET 0
+        ) AS n
+        CROSS JOIN LATERAL (
+            SELECT purpose, inbox_id FROM emails WHERE account_id = n.account_id AND email_id = n.email_id
+            OFFSET 0
+        ) AS e
         """,
         *columns(sorted(communications), 2),
     )

@@ -232,12 +232,17 @@ async def _notices_of(
         """
         SELECT n.account_id, n.email_id, n.kind, n.snapshot, named.name AS contact_name,
             line.document ->> 'name' AS line_name
-        FROM notices AS n
+        FROM unnest($1::text[], $2::text[]) AS k (account_id, email_id)
+        -- OFFSET 0 keeps it by index, whatever the planner knows of the table.
+        CROSS JOIN LATERAL (
+            SELECT account_id, email_id, kind, snapshot FROM notices
+            WHERE account_id = k.account_id AND email_id = k.email_id
+            OFFSET 0
+        ) AS n
         LEFT JOIN contact_names AS named
             ON named.account_id = n.account_id AND named.contact_number = n.snapshot ->> 'contact_number'
         LEFT JOIN directory_entities AS line
             ON line.account_id = n.account_id AND line.entity = 'line' AND line.id = n.snapshot ->> 'line_number'
-        WHERE (n.account_id, n.email_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
         """,
         *columns(emails, 2),
     )
