@@ -77,9 +77,10 @@ export class Panel extends EventTarget {
     if (load < this.#answered) return;
     this.#answered = load;
     for (const item of items) {
-      if ((this.#countedIn.get(item.inbox_id) ?? 0) <= since) continue;
-      const { unread, active_calls } = this.inbox(item.inbox_id);
-      Object.assign(item, { unread, active_calls });
+      const held = this.inbox(item.inbox_id);
+      if (!held || (this.#countedIn.get(item.inbox_id) ?? 0) <= since) continue;
+      item.unread = held.unread;
+      item.active_calls = held.active_calls;
     }
     const others = rightsIn(items) !== rightsIn(this.items) || !this.known;
     this.items = items;
