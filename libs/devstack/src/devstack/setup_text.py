@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any, Final
 
 import yaml
@@ -71,7 +72,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _node(value: Any) -> Any:
-    return _Dumper("", default_flow_style=False, sort_keys=False).represent_data(value)  # type: ignore[arg-type]
+    return _Dumper(StringIO(), default_flow_style=False, sort_keys=False).represent_data(value)
 
 
 def _serialised(node: Any, *, flow: bool = False) -> str:
