@@ -63,6 +63,7 @@ forget: setup ## stop it and remove its data
 	@$(BIN)/python -m devstack.stack forget
 
 .PHONY: test
+# In the order of the folders: what a folder's tests share ends with the last of them.
 test: setup ## all tests, on real Kafka and Postgres
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -1,0 +1,1 @@
+"""A package, lest `tests.console` be taken for the console itself."""

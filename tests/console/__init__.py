@@ -1,0 +1,1 @@
+"""A package: what its tests share (scope "package") ends with the last of them."""

@@ -32,7 +32,7 @@ from devstack.setup_file import parse
 from service_kit.auth import DIRECTORY_SCOPE
 from service_kit.clock import new_id, utc_now
 from service_kit.publishing import Publisher
-from tests.console.browser.office import chromium, stack_in
+from tests.console.browser.office import NO_BROWSER, chromium, stack_in
 from tests.support import eventually
 
 FOLDER: Final = Path("docs/images")
@@ -215,7 +215,7 @@ async def take_all(demo: Demo, folder: Path) -> None:
     """Take every picture."""
     executable = chromium()
     if executable is None:
-        raise SystemExit("no browser was found: install Debian's chromium-headless-shell, or name one with CHROMIUM")
+        raise SystemExit(NO_BROWSER)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         photographer = Photographer(browser, demo, folder)

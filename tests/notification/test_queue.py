@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 
 import asyncpg
 import pytest
@@ -12,7 +13,7 @@ from notification.attempts import Again, Comes, Later, Over
 from notification.storage import queue
 from notification.storage.queue import Attempt, ClaimedEmail, Room
 from notification.timers import Recording
-from service_kit.database import Database
+from service_kit.database import Connection, Database
 from tests.notification.conftest import Notifying
 from tests.notification.words import ACCOUNT, INBOX, a_call, everything, minutes, seconds
 from tests.support import FreshDatabase, eventually
@@ -31,20 +32,25 @@ async def claimed(notifying: Notifying) -> list[ClaimedEmail]:
     return sorted(emails, key=lambda email: email.user_id)
 
 
+async def queue_many(connection: Connection, at: datetime, count: int) -> None:
+    """Have so many e-mails due, to a hundred watchers."""
+    await connection.execute(
+        """
+        INSERT INTO emails
+            (account_id, email_id, purpose, inbox_id, user_id, queued_at, due_at, next_attempt_at)
+        SELECT $1, 'e-' || n, 'watcher', $2, 'user-' || n % 100, $3, $3, $3 FROM generate_series(1, $4) AS n
+        """,
+        ACCOUNT,
+        INBOX,
+        at,
+        count,
+    )
+
+
 async def test_a_claim_looks_at_the_head_of_the_queue_however_long_it_is(notifying: Notifying) -> None:
     queued = 3_000
     async with notifying.database.transaction() as connection:
-        await connection.execute(
-            """
-            INSERT INTO emails
-                (account_id, email_id, purpose, inbox_id, user_id, queued_at, due_at, next_attempt_at)
-            SELECT $1, 'e-' || n, 'watcher', $2, 'user-' || n % 100, $3, $3, $3 FROM generate_series(1, $4) AS n
-            """,
-            ACCOUNT,
-            INBOX,
-            notifying.now,
-            queued,
-        )
+        await queue_many(connection, notifying.now, queued)
     async with notifying.database.connection() as connection:
         async with connection.transaction():
             emails = await queue.claim_emails(connection, notifying.now, seconds(60), Room(32, 2, 16))
@@ -67,17 +73,7 @@ async def test_a_queue_that_was_empty_at_first_is_not_read_through_for_each_emai
         async with own.connection() as connection:
             for _ in range(looks):
                 await queue.record_attempts(connection, [Attempt(walt, Later(notifying.now), notifying.now)])
-            await connection.execute(
-                """
-                INSERT INTO emails
-                    (account_id, email_id, purpose, inbox_id, user_id, queued_at, due_at, next_attempt_at)
-                SELECT $1, 'e-' || n, 'watcher', $2, 'user-' || n % 100, $3, $3, $3 FROM generate_series(1, $4) AS n
-                """,
-                ACCOUNT,
-                INBOX,
-                notifying.now,
-                queued,
-            )
+            await queue_many(connection, notifying.now, queued)
             for _ in range(looks):
                 await queue.record_attempts(connection, [Attempt(walt, Later(notifying.now), notifying.now)])
             await connection.execute("SELECT pg_stat_force_next_flush()")

@@ -9,9 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from service_kit.publishing import Publisher
-from tests.console.browser.office import Office, RunningStack, chromium
-
-NO_BROWSER = "no browser was found: install Debian's chromium-headless-shell, or name one with CHROMIUM"
+from tests.console.browser.office import NO_BROWSER, Office, RunningStack, chromium
 
 # How long a test waits is no promise: `make bench` tells how soon things are on the screen.
 expect.set_options(timeout=15_000)

@@ -46,6 +46,8 @@ USERS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 INBOXES: Final = {"sales": SALES_LINE, "support": SUPPORT_LINE}
 
+NO_BROWSER: Final = "no browser was found: install Debian's chromium-headless-shell, or name one with CHROMIUM"
+
 _accounts = count(1)
 _numbers = count(1)
 

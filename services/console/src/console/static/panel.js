@@ -19,9 +19,8 @@ export class Panel extends EventTarget {
   #element = byId("panel");
   #loadedAt = 0;
   #due = 0;
-  #load = 0;
+  #step = 0;
   #answered = 0;
-  #counts = 0;
   #countedIn = new Map();
   #read = new Set();
   items = [];
@@ -71,14 +70,13 @@ export class Panel extends EventTarget {
     clearTimeout(this.#due);
     this.#due = 0;
     this.#loadedAt = Date.now();
-    const load = (this.#load += 1);
-    const since = this.#counts;
+    const load = (this.#step += 1);
     const { items } = await call("panel");
     if (load < this.#answered) return;
     this.#answered = load;
     for (const item of items) {
       const held = this.inbox(item.inbox_id);
-      if (!held || (this.#countedIn.get(item.inbox_id) ?? 0) <= since) continue;
+      if (!held || (this.#countedIn.get(item.inbox_id) ?? 0) < load) continue;
       item.unread = held.unread;
       item.active_calls = held.active_calls;
     }
@@ -99,14 +97,15 @@ export class Panel extends EventTarget {
 
   #count({ row, before, live }) {
     const item = this.inbox(row.inbox_id);
-    if (item && before) {
-      this.#countedIn.set(row.inbox_id, (this.#counts += 1));
+    const changed = before && (row.unread !== before.unread || row.active_call !== before.active_call);
+    if (item && changed) {
+      this.#countedIn.set(row.inbox_id, (this.#step += 1));
       item.unread = Math.max(0, item.unread + row.unread - before.unread);
       item.active_calls = Math.max(0, item.active_calls + Number(row.active_call) - Number(before.active_call));
       this.show();
     }
     // A thread that comes in and was not known here may be new, or old with any count of its own.
-    if ((!before && live) || (before && (row.unread !== before.unread || row.active_call !== before.active_call))) this.refresh();
+    if (changed || (!before && live)) this.refresh();
   }
 
   show() {

@@ -254,7 +254,7 @@ async def told(connection: Connection, communications: Collection[tuple[str, str
         FROM unnest($1::text[], $2::text[]) AS k (account_id, communication_id)
         -- OFFSET 0 keeps both by index, whatever the planner knows of the tables.
         CROSS JOIN LATERAL (
-            SELECT * FROM notices
+            SELECT account_id, communication_id, user_id, kind, email_id, snapshot FROM notices
             WHERE account_id = k.account_id AND communication_id = k.communication_id
             OFFSET 0
         ) AS n
