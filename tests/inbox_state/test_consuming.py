@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from contracts.communications import CommunicationChanged
 from contracts.directory import Inbox
 from contracts.envelope import Event, decode
 from contracts.inbox_events import THREAD_CHANGED, ThreadChanged
@@ -183,6 +184,36 @@ async def test_receipts_of_a_reply_read_nothing_new(office: Office) -> None:
     await office.as_("anna").post(f"/v1/threads/{thread_id}/unread", json={"from": "m0"})
     await office.deliver(newer(reply, status="delivered"))
     assert await office.unread() == 1
+
+
+async def test_an_inbox_that_began_small_is_not_read_through_for_each_text_once_it_is_full(office: Office) -> None:
+    # Postgres would keep what it planned when autovacuum had seen a few rows, until that comes again.
+    await office.deliver(*texts_of_many(0, 1))
+    async with office.database.connection() as connection:
+        await connection.execute("ANALYZE threads, communications")
+    for n in range(1, 10):
+        await office.deliver(*texts_of_many(n, n + 1))
+    many = texts_of_many(10, 2_000)
+    await office.deliver(*many)
+    before = await rows_read_through(office)
+    for start in range(0, 200, 20):
+        await office.deliver(*(newer(text, body="again") for text in many[start : start + 20]))
+    assert await rows_read_through(office) - before < len(many)
+
+
+def texts_of_many(first: int, end: int) -> list[CommunicationChanged]:
+    """A text of each of these contacts."""
+    return [a_text(f"m{n}", n / 60, contact_number=f"+1415{n:07}") for n in range(first, end)]
+
+
+async def rows_read_through(office: Office) -> int:
+    """How many rows of threads and communications were read without an index, on the connection that is used first."""
+    async with office.database.connection() as connection:
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+        read: int = await connection.fetchval(
+            "SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables WHERE relname IN ('threads', 'communications')"
+        )
+    return read
 
 
 async def test_two_replicas_that_open_one_new_thread_at_once_lose_nothing(office: Office) -> None:

@@ -67,7 +67,7 @@ async def test_a_queue_that_was_empty_at_first_is_not_read_through_for_each_emai
 ) -> None:
     looks, queued = 10, 3_000
     [walt, *_] = await claimed(notifying)
-    own = Database(database.dsn("notification"), "notification", pool_size=1, replans=True)
+    own = Database(database.dsn("notification"), "notification", pool_size=1)
     await own.open()
     try:
         async with own.connection() as connection:

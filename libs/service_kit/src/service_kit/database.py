@@ -24,17 +24,12 @@ _DATA_CLASSES: Final = ("22", "23", "54")
 
 
 class Database:
-    """A pool of connections whose search path is the service's schema.
+    """A pool of connections whose search path is the service's schema."""
 
-    `replans`: for tables that are empty at one moment and long at the next. Every statement is planned for what is
-    there now; otherwise Postgres keeps a plan that was made for an empty table for as long as a connection lives.
-    """
-
-    def __init__(self, dsn: str, schema: str, *, pool_size: int = 10, replans: bool = False) -> None:
+    def __init__(self, dsn: str, schema: str, *, pool_size: int = 10) -> None:
         self._dsn = dsn
         self._schema = schema
         self._pool_size = pool_size
-        self._plan_cache_mode = "force_custom_plan" if replans else "auto"
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
@@ -103,7 +98,9 @@ class Database:
             "timezone": "UTC",
             # Statements over whole batches look costly to the planner, and compiling them costs more.
             "jit": "off",
-            "plan_cache_mode": self._plan_cache_mode,
+            # Every statement is planned for what is there now. Otherwise a connection keeps the plan that was made while
+            # a table was empty, and reads through it for each record once it is not (decision 39).
+            "plan_cache_mode": "force_custom_plan",
             "lock_timeout": "30s",
             "idle_in_transaction_session_timeout": "120s",
         }

@@ -19,7 +19,7 @@ from service_kit.settings import load
 def main() -> None:
     """Run notification until it is told to stop."""
     settings = load(NotificationSettings)
-    database = Database(settings.database_url, SERVICE, pool_size=settings.database_pool_size, replans=True)
+    database = Database(settings.database_url, SERVICE, pool_size=settings.database_pool_size)
     publisher = Publisher(settings, client_id=SERVICE)
 
     mailing = Mailing(
