@@ -98,8 +98,8 @@ class Database:
             "timezone": "UTC",
             # Statements over whole batches look costly to the planner, and compiling them costs more.
             "jit": "off",
-            # Every statement is planned for what is there now. Otherwise a connection keeps the plan that was made while
-            # a table was empty, and reads through it for each record once it is not (decision 39).
+            # Every statement is planned for what is there now. Otherwise a connection keeps the plan that was made
+            # while a table was small, and reads through it for each record once it is not (decision 39).
             "plan_cache_mode": "force_custom_plan",
             "lock_timeout": "30s",
             "idle_in_transaction_session_timeout": "120s",

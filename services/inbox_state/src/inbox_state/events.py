@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -43,13 +44,12 @@ def thread_changed(thread: Thread, traceparent: str | None = None) -> Outgoing:
     }
     if thread.last_activity_at is not None:
         data["last_activity_at"] = thread.last_activity_at
-    changed_at = _EPOCH + timedelta(microseconds=version)
     headers = [
         _SPECVERSION_HEADER,
         ("ce_id", f"{thread.thread_id}/{version}".encode()),
         _SOURCE_HEADER,
         _THREAD_CHANGED_HEADER,
-        ("ce_time", changed_at.isoformat().encode()),
+        ("ce_time", _time_of(version)),
         ("ce_accountid", thread.account_id.encode()),
         _JSON_HEADER,
     ]
@@ -61,6 +61,12 @@ def thread_changed(thread: Thread, traceparent: str | None = None) -> Outgoing:
         value=orjson.dumps(data),
         headers=headers,
     )
+
+
+@lru_cache(maxsize=100)
+def _time_of(version: int) -> bytes:
+    # Threads that change together get their versions from one moment.
+    return (_EPOCH + timedelta(microseconds=version)).isoformat().encode()
 
 
 def automations_changed(account_id: str, inbox_id: str, automations: Automations, at: datetime) -> Outgoing:

@@ -23,6 +23,17 @@ _END: Final = "\t"
 _MOST_UNREAD_MARKS: Final = 8
 
 
+def in_utc(instant: datetime) -> datetime:
+    """The same instant in UTC; one that UTC has no date for stays as it is, for Postgres to refuse.
+
+    A parsed time has a zone object of its own, which whatever compares, subtracts or encodes it asks again each time.
+    """
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        return instant
+
+
 def microseconds(instant: datetime) -> int:
     """An instant as whole microseconds since 1970."""
     since = instant - _EPOCH

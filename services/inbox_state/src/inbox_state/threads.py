@@ -20,6 +20,7 @@ from inbox_state.read_state import (
     ReadState,
     activity_in,
     auto_read,
+    in_utc,
     is_unread,
     microseconds,
     position_of,
@@ -165,6 +166,7 @@ def communication_of(account_id: str, snapshot: CommunicationChanged, document: 
         status = snapshot.status
         delivered = True if status in _SENT else False if status in _NOT_SENT else None
     unread_at = snapshot.unread_at
+    activity_at, received_at = in_utc(snapshot.activity_at), in_utc(snapshot.received_at)
     return Communication(
         account_id,
         communication_id,
@@ -175,12 +177,12 @@ def communication_of(account_id: str, snapshot: CommunicationChanged, document: 
         snapshot.line_number,
         kind,
         kind == "call" and snapshot.status in ACTIVE_CALL,
-        snapshot.activity_at,
-        snapshot.received_at,
+        activity_at,
+        received_at,
         unread_at is not None,
-        position_of(snapshot.received_at, unread_at or snapshot.activity_at, communication_id),
+        position_of(received_at, in_utc(unread_at) if unread_at else activity_at, communication_id),
         activity.user_id if activity else None,
-        activity.acted_at if activity else None,
+        in_utc(activity.acted_at) if activity else None,
         None,
         delivered,
         snapshot.status in _NOT_SENT,

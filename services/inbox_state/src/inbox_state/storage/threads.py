@@ -53,11 +53,11 @@ async def save_communications(connection: Connection, communications: Sequence[C
     await connection.execute(
         f"""
         INSERT INTO communications ({", ".join(columns.COMMUNICATION)})
-        SELECT * FROM unnest({columns.arrays(columns.COMMUNICATION)})
+        SELECT * FROM {columns.given(columns.COMMUNICATION)}
         ON CONFLICT (account_id, communication_id) DO UPDATE
         SET {columns.replaced(tuple(columns.COMMUNICATION)[2:])}
         """,  # noqa: S608 - put together from constants; every value is an argument
-        *zip(*map(_COMMUNICATION_VALUES, communications), strict=True),
+        columns.rows_given(columns.COMMUNICATION, map(_COMMUNICATION_VALUES, communications)),
     )
     await search.save_texts(connection, communications)
 
@@ -120,11 +120,11 @@ async def save_threads(connection: Connection, threads: Sequence[Thread]) -> Non
     await connection.execute(
         f"""
         INSERT INTO threads ({", ".join(columns.THREAD)})
-        SELECT * FROM unnest({columns.arrays(columns.THREAD)})
+        SELECT * FROM {columns.given(columns.THREAD)}
         ON CONFLICT (account_id, thread_id) DO UPDATE
         SET {columns.replaced(tuple(columns.THREAD)[4:])}
         """,  # noqa: S608 - put together from constants; every value is an argument
-        *zip(*known, strict=True),
+        columns.rows_given(columns.THREAD, known),
     )
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 from reporting.facts import Analysis, Fact
 from service_kit.database import Connection
 
@@ -28,11 +26,7 @@ async def save_communications(connection: Connection, facts: Iterable[Fact]) -> 
     if not newest:
         return
     rows = [newest[key] for key in sorted(newest)]
-    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-    shares = Fact._fields.index("talk_shares")
-    columns[shares] = [
-        orjson.dumps([[*share] for share in row.talk_shares]).decode() if row.talk_shares else None for row in rows
-    ]
+    # The rows come as JSON: see decision 40.
     await connection.execute(
         """
         INSERT INTO communications AS known (
@@ -40,19 +34,12 @@ async def save_communications(connection: Connection, facts: Iterable[Fact]) -> 
             direction, status, user_id, started_at, answered_at, wait_seconds, talk_seconds, talk_shares, turn,
             turn_at, unread_at, received_at, contact_name, held_seconds
         )
-        SELECT
-            account_id, communication_id, version, inbox_id, line_number, contact_number, thread_id, kind,
-            direction, status, user_id, started_at, answered_at, wait_seconds, talk_seconds, talk_shares::jsonb,
-            turn, turn_at, unread_at, received_at, contact_name, held_seconds
-        FROM unnest(
-            $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::float8[],
-            $15::float8[], $16::text[], $17::text[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[],
-            $21::text[], $22::float8[]
-        ) AS incoming (
-            account_id, communication_id, version, inbox_id, line_number, contact_number, thread_id, kind,
-            direction, status, user_id, started_at, answered_at, wait_seconds, talk_seconds, talk_shares, turn,
-            turn_at, unread_at, received_at, contact_name, held_seconds
+        SELECT * FROM json_to_recordset($1::json) AS incoming (
+            account_id text, communication_id text, version bigint, inbox_id text, line_number text,
+            contact_number text, thread_id uuid, kind text, direction text, status text, user_id text,
+            started_at timestamptz, answered_at timestamptz, wait_seconds float8, talk_seconds float8,
+            talk_shares jsonb, turn text, turn_at timestamptz, unread_at timestamptz, received_at timestamptz,
+            contact_name text, held_seconds float8
         )
         ON CONFLICT (account_id, communication_id) DO UPDATE SET
             version = excluded.version, inbox_id = excluded.inbox_id, line_number = excluded.line_number,
@@ -65,7 +52,7 @@ async def save_communications(connection: Connection, facts: Iterable[Fact]) -> 
             contact_name = excluded.contact_name, held_seconds = excluded.held_seconds
         WHERE excluded.version > known.version
         """,
-        *columns,
+        [row._asdict() | {"talk_shares": [[*share] for share in row.talk_shares] or None} for row in rows],
     )
 
 
@@ -80,24 +67,16 @@ async def save_analyses(connection: Connection, analyses: Iterable[Analysis]) ->
     if not newest:
         return
     rows = [newest[key] for key in sorted(newest)]
-    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-    topics = Analysis._fields.index("topics")
-    columns[topics] = [None if row.topics is None else orjson.dumps(row.topics).decode() for row in rows]
     await connection.execute(
         """
         INSERT INTO analyses AS known (
             account_id, communication_id, version, summary, sentiment_label, sentiment_score, topics,
             agent_seconds, contact_seconds, transcript, language
         )
-        SELECT
-            account_id, communication_id, version, summary, sentiment_label, sentiment_score, topics::jsonb,
-            agent_seconds, contact_seconds, transcript, language
-        FROM unnest(
-            $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::float8[], $7::text[], $8::float8[],
-            $9::float8[], $10::text[], $11::text[]
-        ) AS incoming (
-            account_id, communication_id, version, summary, sentiment_label, sentiment_score, topics,
-            agent_seconds, contact_seconds, transcript, language
+        SELECT * FROM json_to_recordset($1::json) AS incoming (
+            account_id text, communication_id text, version bigint, summary text, sentiment_label text,
+            sentiment_score float8, topics jsonb, agent_seconds float8, contact_seconds float8, transcript text,
+            language text
         )
         ON CONFLICT (account_id, communication_id) DO UPDATE SET
             version = excluded.version, summary = excluded.summary, sentiment_label = excluded.sentiment_label,
@@ -106,7 +85,7 @@ async def save_analyses(connection: Connection, analyses: Iterable[Analysis]) ->
             transcript = excluded.transcript, language = excluded.language
         WHERE excluded.version > known.version
         """,
-        *columns,
+        [row._asdict() for row in rows],
     )
 
 
@@ -155,16 +134,12 @@ async def save_thread_unreads(connection: Connection, changes: Iterable[ThreadUn
     await connection.execute(
         """
         INSERT INTO thread_unreads (account_id, thread_id, version, inbox_id, unread, changed_at, until)
-        SELECT *, 'infinity'::timestamptz
-        FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::int[], $6::timestamptz[])
+        SELECT *, 'infinity'::timestamptz FROM json_to_recordset($1::json) AS incoming (
+            account_id text, thread_id uuid, version bigint, inbox_id text, unread int, changed_at timestamptz
+        )
         ON CONFLICT DO NOTHING
         """,
-        [row.account_id for row in rows],
-        [row.thread_id for row in rows],
-        [row.version for row in rows],
-        [row.inbox_id for row in rows],
-        [row.unread for row in rows],
-        [row.changed_at for row in rows],
+        rows,
     )
     # What ends anew are the versions of the batch and, per thread, the one before the batch's first: each is
     # found by the primary key, however long the thread's history is.

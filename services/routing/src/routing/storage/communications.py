@@ -82,26 +82,21 @@ async def save_communications(connection: Connection, savings: Sequence[Saving],
         connection,
         "communications",
         _COLUMNS,
-        [(*row[:6], row[6].split("\n") if row[6] else None, *row[7:], now) for row in rows],
+        [(*row, now) for row in rows],
     )
     rows = sorted(_row(saving) for saving in savings if not saving.communication.is_new)
     if not rows:
         return
-    # An upsert, because that always goes by the primary key.
+    # An upsert, because that always goes by the primary key. Its rows come as JSON: see decision 40.
     await connection.execute(
         """
         INSERT INTO communications (
             account_id, communication_id, version, document, inbox_id, due_at, talking, command_id,
             unrouted_line, unrouted_at, touched_at
         )
-        SELECT account_id, communication_id, version, document, inbox_id, due_at,
-            string_to_array(talking, E'\\n'), command_id, unrouted_line, unrouted_at, $11
-        FROM unnest(
-            $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
-            $8::text[], $9::text[], $10::timestamptz[]
-        ) AS n (
-            account_id, communication_id, version, document, inbox_id, due_at, talking, command_id,
-            unrouted_line, unrouted_at
+        SELECT *, $2::timestamptz FROM json_to_recordset($1::json) AS n (
+            account_id text, communication_id text, version bigint, document text, inbox_id text,
+            due_at timestamptz, talking text[], command_id text, unrouted_line text, unrouted_at timestamptz
         )
         ON CONFLICT (account_id, communication_id) DO UPDATE SET
             version = excluded.version, document = excluded.document, inbox_id = excluded.inbox_id,
@@ -109,7 +104,7 @@ async def save_communications(connection: Connection, savings: Sequence[Saving],
             unrouted_line = excluded.unrouted_line, unrouted_at = excluded.unrouted_at,
             touched_at = excluded.touched_at
         """,
-        *map(list, zip(*rows, strict=True)),
+        [dict(zip(_COLUMNS[:-1], row, strict=True)) for row in rows],
         now,
     )
 
@@ -126,8 +121,7 @@ def _row(saving: Saving) -> tuple[Any, ...]:
         orjson.dumps(document_of(communication), default=tuple).decode(),
         standing.inbox_id,
         saving.due_at,
-        # User ids come from telephony as well: a line break is no part of any, and can't break one in two.
-        "\n".join(user.replace("\n", " ") for user in saving.talking) or None,
+        saving.talking or None,
         # Only while nobody has taken it: what is reported can neither expire nor be refused any more.
         facts.requested.command_id if facts and facts.requested and not facts.reported else None,
         None if unrouted is None else unrouted.line_number,
