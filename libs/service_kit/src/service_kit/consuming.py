@@ -57,10 +57,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MEASURE_EVERY: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
 _WINDOW: Final = 1_000
-_GROUPS: Final = 2
+_GROUPS: Final = 4
 _GROUP: Final = 250
-"""A batch is worked through in two groups side by side, of some 250 records at least: one computes while the other
-waits for Postgres. More groups have more transactions, and find less that falls together."""
+"""A batch is worked through in four groups side by side, of some 250 records at least: one computes while others wait
+for Postgres. More groups have more transactions, and find less that falls together."""
 _FEW: Final = 50
 _LONGEST_REST: Final = 0.05
 """After a batch of few records comes a rest as long as it took: most of what it cost is the same for one record as for
