@@ -28,6 +28,8 @@ _TEMPLATES: Final = Environment(
     auto_reload=False,
 )
 _TEMPLATES.filters["quoted"] = wording.quoted
+# Jinja's own (range, cycler and the like) are used in none, and copied for each rendering of each.
+_TEMPLATES.globals.clear()
 _template: Final = cache(_TEMPLATES.get_template)
 
 MAX_LISTED: Final = 100
@@ -54,6 +56,10 @@ class Shown:
     contact_name: str | None = None
     line_name: str | None = None
     link: str | None = None
+
+    def __hash__(self) -> int:
+        # Enough to be found by; all of a snapshot is only compared.
+        return hash((self.snapshot.communication_id, self.snapshot.version, self.kind))
 
 
 @dataclass(frozen=True, slots=True)
