@@ -248,7 +248,7 @@ def _attributes(headers: Headers) -> dict[str, str]:
     """The headers that are an event's business, as text by lower-case name: `ce_…` and the content type."""
     try:
         # Nearly every record is of our own making or as well-formed: one pass, nothing looked at twice.
-        texts = {name: value.decode() for name, value in headers}  # type: ignore[union-attr] # None: see below
+        texts = {name: value.decode() for name, value in headers}  # type: ignore[union-attr] # None takes the way below
         if all(map(texts.get, _BINARY)):
             return texts
     except (AttributeError, UnicodeDecodeError):

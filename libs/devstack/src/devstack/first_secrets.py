@@ -11,6 +11,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -53,9 +54,9 @@ def draw(folder: Path, *, host: str = "postgres", fresh: Draw = lambda: secrets.
     for service in SERVICES:
         password = settle(f"postgres/{service}_database_password", fresh)
         dsn = f"postgresql://{service}:{quote(password, safe='')}@{host}:5432/{DATABASE}"
-        settle(f"{folder_of(service)}/database_url", lambda dsn=dsn: dsn)  # type: ignore[misc] # its own dsn each
+        settle(f"{folder_of(service)}/database_url", partial(str, dsn))
         settle(f"{folder_of(service)}/jwt_secret", lambda: jwt_secret)
-        settle(f"inboxctl/{service}_database_url", lambda dsn=dsn: dsn)  # type: ignore[misc] # its own dsn each
+        settle(f"inboxctl/{service}_database_url", partial(str, dsn))
     return made
 
 

@@ -297,8 +297,7 @@ class SetupFile(Part):
 def parse(text: str) -> SetupFile:
     """The set-up in a YAML text. Raises `NotASetup` with a line for each thing that is wrong."""
     try:
-        # S506 warns of the full loader; this one is the safe loader with fewer guesses.
-        document = yaml.load(text, Loader=_PlainLoader)  # noqa: S506
+        document = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader that guesses less
     except yaml.YAMLError as error:
         raise NotASetup(f"not YAML: {error}") from None
     if not isinstance(document, dict):

@@ -273,8 +273,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             return not self._stopping
         tasks = [*self.subscriber.tasks]
         # aiokafka has no public word for this; a test holds these names to the version that is locked.
-        coordinator = getattr(consumer._coordinator, "_coordination_task", None)  # noqa: SLF001
-        fetcher = getattr(consumer._fetcher, "_fetch_task", None)  # noqa: SLF001
+        coordinator = getattr(consumer._coordinator, "_coordination_task", None)  # noqa: SLF001 - see above
+        fetcher = getattr(consumer._fetcher, "_fetch_task", None)  # noqa: SLF001 - see above
         return not any(task.done() for task in (*tasks, coordinator, fetcher) if task is not None)
 
     @property

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 import uvicorn
@@ -119,7 +119,7 @@ class Service:
             for connection in self._server.server_state.connections:
                 # Only uvicorn's protocol knows the transport: ASGI has no word for a client that does not read.
                 if getattr(connection, "scope", None) is scope:
-                    getattr(connection, "transport").abort()  # noqa: B009 - the union of protocols names none
+                    cast("Any", connection).transport.abort()
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:

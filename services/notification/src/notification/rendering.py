@@ -57,10 +57,6 @@ class Shown:
     line_name: str | None = None
     link: str | None = None
 
-    def __hash__(self) -> int:
-        # Enough to be found by; all of a snapshot is only compared.
-        return hash((self.snapshot.communication_id, self.snapshot.version, self.kind))
-
 
 @dataclass(frozen=True, slots=True)
 class Reader:

@@ -77,14 +77,9 @@ class Saving:
 
 async def save_communications(connection: Connection, savings: Sequence[Saving], now: datetime) -> None:
     """Write whole rows over those that `lock_communications` holds, and new ones. Raises `Raced`, see there."""
-    rows = sorted(_row(saving) for saving in savings if saving.communication.is_new)
-    await insert_new(
-        connection,
-        "communications",
-        _COLUMNS,
-        [(*row, now) for row in rows],
-    )
-    rows = sorted(_row(saving) for saving in savings if not saving.communication.is_new)
+    new = sorted(_row(saving, now) for saving in savings if saving.communication.is_new)
+    await insert_new(connection, "communications", _COLUMNS, new)
+    rows = sorted(_row(saving, now) for saving in savings if not saving.communication.is_new)
     if not rows:
         return
     # An upsert, because that always goes by the primary key. Its rows come as JSON: see decision 40.
@@ -94,9 +89,10 @@ async def save_communications(connection: Connection, savings: Sequence[Saving],
             account_id, communication_id, version, document, inbox_id, due_at, talking, command_id,
             unrouted_line, unrouted_at, touched_at
         )
-        SELECT *, $2::timestamptz FROM json_to_recordset($1::json) AS n (
+        SELECT * FROM json_to_recordset($1::json) AS n (
             account_id text, communication_id text, version bigint, document text, inbox_id text,
-            due_at timestamptz, talking text[], command_id text, unrouted_line text, unrouted_at timestamptz
+            due_at timestamptz, talking text[], command_id text, unrouted_line text, unrouted_at timestamptz,
+            touched_at timestamptz
         )
         ON CONFLICT (account_id, communication_id) DO UPDATE SET
             version = excluded.version, document = excluded.document, inbox_id = excluded.inbox_id,
@@ -104,12 +100,11 @@ async def save_communications(connection: Connection, savings: Sequence[Saving],
             unrouted_line = excluded.unrouted_line, unrouted_at = excluded.unrouted_at,
             touched_at = excluded.touched_at
         """,
-        [dict(zip(_COLUMNS[:-1], row, strict=True)) for row in rows],
-        now,
+        [dict(zip(_COLUMNS, row, strict=True)) for row in rows],
     )
 
 
-def _row(saving: Saving) -> tuple[Any, ...]:
+def _row(saving: Saving, now: datetime) -> tuple[Any, ...]:
     communication, standing = saving.communication, saving.standing
     facts = communication.facts
     unrouted = standing.place if standing.inbox_id is None else None
@@ -126,6 +121,7 @@ def _row(saving: Saving) -> tuple[Any, ...]:
         facts.requested.command_id if facts and facts.requested and not facts.reported else None,
         None if unrouted is None else unrouted.line_number,
         moment(shown.activity_at) if unrouted is not None and shown is not None else None,
+        now,
     )
 
 
