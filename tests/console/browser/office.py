@@ -150,18 +150,18 @@ class Office:
         assert answer.status_code == 200, (path, answer.status_code, answer.text)
         return answer.json()
 
-    async def put(self, service: str, path: str, body: Any = None) -> None:
-        """Administer, waiting until the service knows what the path names."""
+    async def put(self, service: str, path: str, body: Any = None, *, as_: str = "") -> None:
+        """Administer, or set as a person, waiting until the service knows what is named."""
 
         async def done() -> bool:
-            answer = await self.request(service, "PUT", path, json=body)
+            answer = await self.request(service, "PUT", path, as_=as_, json=body)
             assert answer.status_code < 300, (path, answer.status_code, answer.text)
             return True
 
         await eventually(done)
 
     async def set_up(self) -> None:
-        """Create the account, its people and both inboxes."""
+        """Create the account, its people and both inboxes, and wait until every service knows them."""
         await self.put("routing", "/v1/account", {"name": "Acme", "time_zone": "America/New_York"})
         for user_id, user in USERS.items():
             await self.put("routing", f"/v1/users/{user_id}", {"email": f"{user_id}@acme.example", **user})
@@ -175,9 +175,13 @@ class Office:
 
         async def known() -> bool:
             panel = await self.get("inbox_state", "/v1/panel", as_="wim")
-            return len(panel["items"]) == len(INBOXES)
+            reports = await self.get("reporting", "/v1/reports/inboxes", as_="ada")
+            return len(panel["items"]) == len(reports["items"]) == len(INBOXES)
 
         await eventually(known)
+        # Notification takes wishes only for inboxes that are the reader's, as far as it knows.
+        for muted in ([*INBOXES], []):
+            await self.put("notification", "/v1/me/notification-preferences", {"muted_inbox_ids": muted}, as_="wim")
 
     async def tell(self, event_type: str, data: Data, *, at: datetime | None = None) -> None:
         """Publish one telephony event."""
