@@ -1,7 +1,7 @@
 """Runs a service that kills itself, with SIGKILL, at one point of one batch: `python -m tests.faults.killed SERVICE`.
 
 The product has no hooks for this. Here its own classes are wrapped from outside, then its `__main__` runs.
-`KILL_AT` names the point, `KILL_BATCH` the batch (1 is the first that holds records of `KILL_TOPIC`).
+`KILL_AT` names the point, `KILL_PORTION` the portion (1 is the first that holds records of `KILL_TOPIC`).
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def wrap(point: Point, batch: int, topic: str) -> None:
-    """Make the service die at `point` of the `batch`-th batch that holds records of `topic`."""
-    work, transaction, publish = Consumer._work, Database.transaction, Publisher.publish
+def wrap(point: Point, portion: int, topic: str) -> None:
+    """Make the service die at `point` of the `portion`-th portion that holds records of `topic`."""
+    begin, transaction, publish = Consumer._begin, Database.transaction, Publisher.publish
     seen = 0
 
-    async def counted_work(self: Consumer, records: Sequence[Any]) -> None:
+    def counted_begin(self: Consumer, records: Sequence[Any], *, after: Any) -> Any:
         nonlocal seen
         seen += any(record.topic == topic for record in records)
-        token = _due.set(seen == batch and any(record.topic == topic for record in records))
+        token = _due.set(seen == portion and any(record.topic == topic for record in records))
         try:
-            await work(self, tuple(records))
+            # Its groups are tasks, which keep what is set now.
+            return begin(self, records, after=after)
         finally:
             _due.reset(token)
 
@@ -59,7 +60,7 @@ def wrap(point: Point, batch: int, topic: str) -> None:
         if _due.get() and point == "after publishing":
             die()
 
-    Consumer._work = counted_work  # type: ignore[method-assign] # the fault is injected here
+    Consumer._begin = counted_begin  # type: ignore[method-assign] # the fault is injected here
     Database.transaction = mortal_transaction  # type: ignore[method-assign] # the fault is injected here
     Publisher.publish = mortal_publish  # type: ignore[method-assign] # the fault is injected here
 
@@ -68,6 +69,6 @@ if __name__ == "__main__":
     service = sys.argv[1]
     at = os.environ["KILL_AT"]
     assert at in POINTS
-    wrap(at, int(os.environ["KILL_BATCH"]), os.environ["KILL_TOPIC"])
+    wrap(at, int(os.environ["KILL_PORTION"]), os.environ["KILL_TOPIC"])
     sys.argv = [service]
     runpy.run_module(service, run_name="__main__")

@@ -29,7 +29,7 @@ async def test_killed_at_three_points_under_a_stream_nothing_is_lost_and_nothing
         await victim.stop()
         victim.command = ("-m", "tests.faults.killed", name)
         await victim.start(
-            KILL_AT=point, KILL_BATCH="2", KILL_TOPIC=topic.named(company.kafka.prefix), BATCH_MAX_RECORDS="50"
+            KILL_AT=point, KILL_PORTION="2", KILL_TOPIC=topic.named(company.kafka.prefix), BATCH_MAX_RECORDS="50"
         )
         await deliver(company, stream[index * quarter : (index + 1) * quarter])
         await victim.died(60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -200,6 +201,91 @@ async def test_a_member_that_leaves_finishes_its_batch_before_a_peer_takes_over(
         async with consuming(kafka, slowly, batch_max_records=5):
             await eventually(lambda: len(handled) >= 60)
     assert sorted(handled) == sorted(f"m{n}" for n in range(60))
+
+
+def of_keys(count: int, keys: int) -> list[Raw]:
+    """Texts m0, m1, …, of which each key has its share."""
+    return [replace(good(f"m{n}"), key=f"key-{n % keys}".encode()) for n in range(count)]
+
+
+def each_first_seen_in_order(handled: dict[bytes | None, list[int]]) -> bool:
+    return all(list(dict.fromkeys(numbers)) == sorted(set(numbers)) for numbers in handled.values())
+
+
+async def test_while_one_portion_is_at_work_the_next_is_read_and_both_are_committed_together(
+    kafka: FreshTopics,
+) -> None:
+    may_go_on = asyncio.Event()
+    waiting: list[bytes | None] = []
+    handled: dict[bytes | None, list[int]] = {}
+
+    async def handle(batch: Batch) -> Outcome:
+        if "m0" in ids(batch):
+            waiting.extend(received.key for received in batch)
+            await may_go_on.wait()
+        for received in batch:
+            handled.setdefault(received.key, []).append(int(received.event.data.message_id[1:]))
+        return Outcome()
+
+    await kafka.send(TELEPHONY_EVENTS, of_keys(1_200, 40))
+    async with consuming(kafka, handle, batch_max_records=600):
+        await eventually(lambda: waiting and any(number >= 600 for numbers in handled.values() for number in numbers))
+        others = {f"key-{n}".encode() for n in range(40)} - set(waiting)
+        await eventually(lambda: sum(map(len, handled.values())) == 30 * len(others))
+        assert handled.keys() == others
+        assert await committed(kafka) == 0
+        may_go_on.set()
+
+        async def all_committed() -> bool:
+            return await committed(kafka) == 1_200
+
+        await eventually(all_committed)
+    assert all(numbers == sorted(set(numbers)) for numbers in handled.values())
+    assert sum(map(len, handled.values())) == 1_200
+
+
+async def test_what_waits_behind_a_group_that_fails_is_not_done_before_it(kafka: FreshTopics) -> None:
+    failed: list[int] = []
+    handled: dict[bytes | None, list[int]] = {}
+
+    async def handle(batch: Batch) -> Outcome:
+        numbers = [int(message_id[1:]) for message_id in ids(batch)]
+        if 0 in numbers and len(failed) < 3:
+            failed.append(len(numbers))
+            raise ConnectionRefusedError
+        for received, number in zip(batch, numbers, strict=True):
+            handled.setdefault(received.key, []).append(number)
+        return Outcome()
+
+    await kafka.send(TELEPHONY_EVENTS, of_keys(1_800, 40))
+    async with consuming(kafka, handle, batch_max_records=600) as consumer:
+
+        async def all_committed() -> bool:
+            return await committed(kafka) == 1_800
+
+        await eventually(all_committed)
+        await eventually(lambda: consumer.ready)
+    assert len(failed) == 3
+    assert {number for numbers in handled.values() for number in numbers} == set(range(1_800))
+    assert each_first_seen_in_order(handled)
+    assert await kafka.records(DEAD) == []
+
+
+async def test_at_the_limit_nothing_is_committed_of_what_was_read_before_it_either(kafka: FreshTopics) -> None:
+    handled: list[str] = []
+
+    async def handle(batch: Batch) -> Outcome:
+        handled.extend(ids(batch))
+        return Outcome()
+
+    await kafka.send(TELEPHONY_EVENTS, [*of_keys(600, 40), *(with_value(b"{") for _ in range(150))])
+    async with consuming(kafka, handle, batch_max_records=600) as consumer:
+        await eventually(lambda: not consumer.ready and len(handled) == 600)
+        assert consumer.alive
+    assert await committed(kafka) == 0
+    async with consuming(kafka, handle, dead_letters_in_a_row=200):
+        await reasons(kafka, 150)
+    assert sorted(handled) == sorted(2 * [f"m{n}" for n in range(600)])
 
 
 async def test_progress_tells_through_which_time_each_partition_was_read(kafka: FreshTopics) -> None:

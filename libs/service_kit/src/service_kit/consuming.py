@@ -1,9 +1,10 @@
 """The consumer of every service: batches, at least once, nothing skipped (architecture §2 and §4).
 
-By batch: decode each record on its own; hand the good ones to the service, which loads, decides and saves in
-one transaction; publish what follows and the dead letters, and wait for every acknowledgement; only then let
-the offsets be committed. A large batch does this in a few groups of keys side by side. Built on FastStream's
-batch subscriber.
+By portion: decode each record on its own; hand the good ones to the service, which loads, decides and saves in
+one transaction; publish what follows and the dead letters, and wait for every acknowledgement. A large portion does
+this in a few groups of keys side by side, and while more is at hand the next portion is read and decoded meanwhile.
+What was read in about a second is a batch: only when all of it is done are its offsets committed. Built on
+FastStream's batch subscriber.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final, Generic, TypeVar
 from zlib import crc32
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from faststream import AckPolicy
 from faststream._internal.endpoint.subscriber.utils import MultiLock
 from faststream.exceptions import NackMessage
@@ -53,14 +54,18 @@ log = structlog.get_logger()
 
 D = TypeVar("D", bound=BaseModel)
 
+Records = Sequence[ConsumerRecord[Any, Any]]
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MEASURE_EVERY: Final = 5.0
 _LONGEST_PAUSE: Final = 30.0
 _WINDOW: Final = 1_000
-_GROUPS: Final = 4
+_GROUPS: Final = 3
 _GROUP: Final = 250
-"""A batch is worked through in four groups side by side, of some 250 records at least: one computes while others wait
-for Postgres. More groups have more transactions, and find less that falls together."""
+"""A portion is worked through in three groups side by side, of 250 records at least: one computes while others wait for
+Postgres. More groups have more transactions, and find less that falls together."""
+_LONGEST_READING: Final = 1.0
+"""For so many seconds a batch may take in more portions: its offsets wait, and a peer that joins waits for its end."""
 _FEW: Final = 50
 _LONGEST_REST: Final = 0.05
 """After a batch of few records comes a rest as long as it took: most of what it cost is the same for one record as for
@@ -171,6 +176,38 @@ class _DeadLetter:
     traceparent: str | None = None
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What is committed together, as far as it is read: `unfinished` are its portions, oldest first.
+
+    `newest` are the times, in ms, of the last record of each (topic, partition).
+    """
+
+    began: float = field(default_factory=time.perf_counter)
+    unfinished: deque[Records] = field(default_factory=deque)
+    read_last: int = 0
+    newest: dict[tuple[str, int], int] = field(default_factory=dict)
+    by_topic: Counter[str] = field(default_factory=Counter)
+
+    def take_in(self, records: Records) -> None:
+        """One more portion was read."""
+        self.unfinished.append(records)
+        self.read_last = len(records)
+        self.by_topic.update(record.topic for record in records)
+        # Records of a partition come in the order of their append times.
+        self.newest |= {(record.topic, record.partition): record.timestamp for record in records}
+
+
+@dataclass(slots=True)
+class _Portion:
+    """Records at work: `last` are the groups of the last of their topics, which what comes next has to wait for."""
+
+    records: Records
+    groups: list[asyncio.Task[list[_DeadLetter]]]
+    last: list[asyncio.Task[list[_DeadLetter]]]
+    last_topic: str
+
+
 class _LimitReached(Exception):
     """More poison than the limit allows."""
 
@@ -178,7 +215,7 @@ class _LimitReached(Exception):
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is not typed
     """One member of the service's consumer group, over all the topics that the service handles.
 
-    A batch is split by topic and handled in the order of `handlers`, so that what authorises (the directory)
+    A portion is split by topic and handled in the order of `handlers`, so that what authorises (the directory)
     comes first. What is transient is tried again for as long as it takes, without leaving the group.
     """
 
@@ -202,6 +239,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         self._drain_seconds = settings.drain_seconds
         self._limit = DeadLetterLimit(settings.dead_letters_in_a_row, settings.dead_letters_of_last_thousand)
         self._random = random.Random()
+        self._at_once = settings.batch_max_records
+        self._decoding = asyncio.Lock()
         self._letting_go = asyncio.Event()
         self._stopping = False
         self._attempt: asyncio.Timeout | None = None
@@ -226,7 +265,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             *self._handlers,
             group_id=self._prefix + service,
             batch=True,
-            max_records=settings.batch_max_records,
+            max_records=self._at_once,
             batch_timeout_ms=20,
             # aiokafka has one fetch at a time open with a broker, without the partitions whose records are still at
             # hand: what comes there meanwhile waits until that fetch ends.
@@ -305,15 +344,32 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         return message.raw_message
 
     async def _consume(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> None:
-        began = time.perf_counter()
+        batch = _Batch()
+        batch.take_in(records)
+        await self._until_done(batch)
+        self._healthy = True
+        await self._tell_progress(batch.newest)
+        took = time.perf_counter() - batch.began
+        CONSUMER_BATCH_SECONDS.labels(service=self._service).observe(took)
+        for topic, count in batch.by_topic.items():
+            name = self._handlers[topic][0].name
+            CONSUMER_RECORDS.labels(service=self._service, topic=name).inc(count)
+        if batch.by_topic.total() < _FEW:
+            await self._pause(min(took, _LONGEST_REST))
+
+    async def _until_done(self, batch: _Batch) -> None:
+        """Work through a batch, again and again while what it needs is away; NackMessage where it is given up.
+
+        It is given up only with its partitions: whoever has them next begins behind what is committed.
+        """
         pause = 0.1
         while True:
             try:
                 async with asyncio.timeout(self._attempt_seconds) as self._attempt:
                     if self._letting_go.is_set():
                         self._shorten()
-                    await self._work(records)
-                break
+                    await self._work(batch)
+                return
             except _LimitReached:
                 await self._stand_still()
                 raise NackMessage from None
@@ -325,7 +381,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
                 log.warning(
                     "batch_will_be_tried_again",
                     error=type(error).__name__,
-                    records=len(records),
+                    records=sum(map(len, batch.unfinished)),
                 )
             finally:
                 self._attempt = None
@@ -334,53 +390,99 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             pause = min(pause * 2, _LONGEST_PAUSE)
             if self._letting_go.is_set():
                 raise NackMessage
-        self._healthy = True
-        await self._tell_progress(records)
-        CONSUMER_BATCH_SECONDS.labels(service=self._service).observe(time.perf_counter() - began)
-        for topic, count in Counter(record.topic for record in records).items():
-            name = self._handlers[topic][0].name
-            CONSUMER_RECORDS.labels(service=self._service, topic=name).inc(count)
-        if len(records) < _FEW:
-            await self._pause(min(time.perf_counter() - began, _LONGEST_REST))
 
-    async def _work(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> None:
-        dead: list[_DeadLetter] = []
+    async def _work(self, batch: _Batch) -> None:
+        """Work through what a batch holds; while one portion is at work, the next is read and decoded."""
+        waiting = deque(batch.unfinished)
+        at_work: deque[_Portion] = deque()
+        try:
+            while True:
+                records = waiting.popleft() if waiting else await self._read_on(batch)
+                if records:
+                    at_work.append(self._begin(records, after=at_work[-1] if at_work else None))
+                elif not at_work:
+                    return
+                if len(at_work) > 1 or not records:
+                    await self._finish(at_work.popleft())
+                    batch.unfinished.popleft()
+        except asyncio.CancelledError:
+            for group in chain.from_iterable(portion.groups for portion in at_work):
+                group.cancel()
+            raise
+        finally:
+            # No group may still be at work when its records are tried again.
+            await asyncio.gather(*chain.from_iterable(portion.groups for portion in at_work), return_exceptions=True)
+
+    async def _read_on(self, batch: _Batch) -> Records:
+        """The next portion, where one is at hand and the batch may have more; nothing where it should be committed."""
+        consumer = self.subscriber.consumer
+        if consumer is None or batch.read_last < self._at_once:
+            return ()
+        # While partitions are let go aiokafka has no answer until they are given out again, for which it waits for us.
+        if self._letting_go.is_set() or time.perf_counter() - batch.began > _LONGEST_READING:
+            return ()
+        try:
+            # Without a time to wait for records it can't be interrupted between taking and giving them.
+            read = await consumer.getmany(max_records=self._at_once)
+        except (KafkaError, ConsumerStoppedError):
+            # Whoever reads the next batch meets it again, and has nothing in hand.
+            return ()
+        records = tuple(chain.from_iterable(read.values()))
+        if records:
+            batch.take_in(records)
+        return records
+
+    def _begin(self, records: Records, *, after: _Portion | None) -> _Portion:
+        """Set the groups of a portion to work, each behind the groups before it that may hold records of its keys."""
         by_topic = {name: list(group) for name, group in groupby(sorted(records, key=_topic), key=_topic)}
+        portion = _Portion(records, [], after.last if after else [], after.last_topic if after else "")
         for name, (topic, handling) in self._handlers.items():
-            if name in by_topic:
-                dead.extend(await self._work_topic(topic, handling, by_topic[name]))
-        if dead:
-            await self._bury(dead, records)
-        else:
-            self._limit.count([False] * len(records))
+            if name not in by_topic:
+                continue
+            groups = split_by_key(by_topic[name])
+            alike = name == portion.last_topic and len(groups) == len(portion.last)
+            portion.last = [
+                asyncio.create_task(
+                    self._work_group(topic, handling, group, portion.last[index : index + 1] if alike else portion.last)
+                )
+                for index, group in enumerate(groups)
+            ]
+            portion.last_topic = name
+            portion.groups += portion.last
+        return portion
 
-    async def _work_topic(
-        self, topic: Topic, handling: Handling, records: Sequence[ConsumerRecord[Any, Any]]
-    ) -> list[_DeadLetter]:
-        """Work through a topic's records in a few groups side by side: while one waits for Postgres, one computes."""
-        decoding = asyncio.Lock()
-        settled = await asyncio.gather(
-            *(self._work_group(topic, handling, group, decoding) for group in split_by_key(records)),
-            return_exceptions=True,
-        )
+    async def _finish(self, portion: _Portion) -> None:
+        """Wait until all groups of a portion are done, and bury its dead letters; raises what a group failed with."""
+        settled = await asyncio.gather(*portion.groups, return_exceptions=True)
         dead: list[_DeadLetter] = []
         for result in settled:
-            # Raised only now: no group may still be at work when the batch is tried again.
+            # Raised only now: no group may still be at work when the portion is tried again.
             if isinstance(result, BaseException):
                 raise result
             dead.extend(result)
-        return dead
+        if dead:
+            await self._bury(dead, portion.records)
+        else:
+            self._limit.count([False] * len(portion.records))
 
     async def _work_group(
-        self, topic: Topic, handling: Handling, records: Sequence[ConsumerRecord[Any, Any]], decoding: asyncio.Lock
+        self,
+        topic: Topic,
+        handling: Handling,
+        records: Records,
+        after: Sequence[asyncio.Task[list[_DeadLetter]]],
     ) -> list[_DeadLetter]:
         received: list[Received[Any]] = []
         dead: list[_DeadLetter] = []
         # One group after another, and each in small steps: the one before goes on as soon as Postgres has answered it.
-        async with decoding:
+        async with self._decoding:
             for start in range(0, len(records), _STEP):
                 self._decode(topic, handling, records[start : start + _STEP], received, dead)
                 await asyncio.sleep(0)
+        if after:
+            await asyncio.wait(after)
+            for group in after:
+                group.result()
         if not received:
             return dead
         spans = tracing.records(topic, self._service, received, self._clock())
@@ -410,7 +512,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         self,
         topic: Topic,
         handling: Handling,
-        records: Sequence[ConsumerRecord[Any, Any]],
+        records: Records,
         received: list[Received[Any]],
         dead: list[_DeadLetter],
     ) -> None:
@@ -435,7 +537,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
                 event.data, event.json = condense(event), None
             received.append(Received(event, at, topic.name, record.partition, record.offset, record.key))
 
-    async def _bury(self, dead: list[_DeadLetter], records: Sequence[ConsumerRecord[Any, Any]]) -> None:
+    async def _bury(self, dead: list[_DeadLetter], records: Records) -> None:
         """Publish dead letters in the order of their records, unless there are too many to believe in."""
         dead.sort(key=lambda letter: _origin(letter.record))
         letters = {_origin(letter.record) for letter in dead}
@@ -581,9 +683,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         if self._progress is not None and through:
             await self._progress(through)
 
-    async def _tell_progress(self, records: Sequence[ConsumerRecord[Any, Any]]) -> None:
-        # Records of a partition come in the order of their append times.
-        newest = {(record.topic, record.partition): record.timestamp for record in records}
+    async def _tell_progress(self, newest: Mapping[tuple[str, int], int]) -> None:
         through: dict[Partition, datetime] = {}
         for (name, number), milliseconds in newest.items():
             at = _EPOCH + timedelta(milliseconds=milliseconds)
@@ -598,15 +698,18 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             log.warning("progress_not_told", error=type(error).__name__)
 
 
-def split_by_key(records: Sequence[ConsumerRecord[Any, Any]]) -> list[Sequence[ConsumerRecord[Any, Any]]]:
-    """Cut records into a few groups, each in its order and all records of one key in the same group."""
+def split_by_key(records: Records) -> list[Records]:
+    """Cut records into a few groups, each in its order and all records of one key in the same group.
+
+    Records of two calls that are cut into as many groups have their keys in the same places.
+    """
     count = min(len(records) // _GROUP, _GROUPS)
     if count < 2:
         return [records]
     groups: list[list[ConsumerRecord[Any, Any]]] = [[] for _ in range(count)]
     for record in records:
         groups[crc32(record.key or b"") % count].append(record)
-    return [group for group in groups if group]
+    return list(groups)
 
 
 def _origin(record: ConsumerRecord[Any, Any]) -> tuple[str, int, int]:

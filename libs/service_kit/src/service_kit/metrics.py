@@ -91,7 +91,10 @@ CONSUMER_PROGRESS_AGE: Final = gauge(
     "consumer_last_progress_age_seconds",
     "Seconds since the consumer last finished a batch, found nothing to read, or tried again.",
 )
-CONSUMER_BATCH_SECONDS: Final = histogram("consumer_batch_seconds", "Seconds from a batch's read to its commit.")
+CONSUMER_BATCH_SECONDS: Final = histogram(
+    "consumer_batch_seconds",
+    "Seconds from a batch's first read to its commit; some one to two where more waits than is read at once.",
+)
 CONSUMER_RECORDS: Final = counter("consumer_records_total", "Records consumed.", ("service", "topic"))
 CONSUMER_RETRIES: Final = counter("consumer_retries_total", "Batches tried again after a transient failure.")
 CONSUMER_STOPPED: Final = gauge(
