@@ -227,21 +227,21 @@ async def test_while_one_portion_is_at_work_the_next_is_read_and_both_are_commit
             handled.setdefault(received.key, []).append(int(received.event.data.message_id[1:]))
         return Outcome()
 
-    await kafka.send(TELEPHONY_EVENTS, of_keys(1_200, 40))
+    await kafka.send(TELEPHONY_EVENTS, of_keys(1_100, 44))
     async with consuming(kafka, handle, batch_max_records=600):
-        await eventually(lambda: waiting and any(number >= 600 for numbers in handled.values() for number in numbers))
-        others = {f"key-{n}".encode() for n in range(40)} - set(waiting)
-        await eventually(lambda: sum(map(len, handled.values())) == 30 * len(others))
+        await eventually(lambda: waiting and any(number >= 500 for numbers in handled.values() for number in numbers))
+        others = {f"key-{n}".encode() for n in range(44)} - set(waiting)
+        await eventually(lambda: sum(map(len, handled.values())) == 25 * len(others))
         assert handled.keys() == others
         assert await committed(kafka) == 0
         may_go_on.set()
 
         async def all_committed() -> bool:
-            return await committed(kafka) == 1_200
+            return await committed(kafka) == 1_100
 
         await eventually(all_committed)
     assert all(numbers == sorted(set(numbers)) for numbers in handled.values())
-    assert sum(map(len, handled.values())) == 1_200
+    assert sum(map(len, handled.values())) == 1_100
 
 
 async def test_what_waits_behind_a_group_that_fails_is_not_done_before_it(kafka: FreshTopics) -> None:

@@ -64,6 +64,8 @@ _GROUPS: Final = 3
 _GROUP: Final = 250
 """A portion is worked through in three groups side by side, of 250 records at least: one computes while others wait for
 Postgres. More groups have more transactions, and find less that falls together."""
+_FIRST: Final = 500
+"""So many records are in a batch's first portion at most: FastStream holds them until the whole batch is done."""
 _LONGEST_READING: Final = 1.0
 """For so many seconds a batch may take in more portions: its offsets wait, and a peer that joins waits for its end."""
 _FEW: Final = 50
@@ -185,14 +187,14 @@ class _Batch:
 
     began: float = field(default_factory=time.perf_counter)
     unfinished: deque[Records] = field(default_factory=deque)
-    read_last: int = 0
+    more_waits: bool = True
     newest: dict[tuple[str, int], int] = field(default_factory=dict)
     by_topic: Counter[str] = field(default_factory=Counter)
 
-    def take_in(self, records: Records) -> None:
-        """One more portion was read."""
+    def take_in(self, records: Records, *, at_most: int) -> None:
+        """One more portion was read, of `at_most` so many records."""
         self.unfinished.append(records)
-        self.read_last = len(records)
+        self.more_waits = len(records) >= at_most
         self.by_topic.update(record.topic for record in records)
         # Records of a partition come in the order of their append times.
         self.newest |= {(record.topic, record.partition): record.timestamp for record in records}
@@ -240,6 +242,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
         self._limit = DeadLetterLimit(settings.dead_letters_in_a_row, settings.dead_letters_of_last_thousand)
         self._random = random.Random()
         self._at_once = settings.batch_max_records
+        self._at_first = min(self._at_once, _FIRST)
         self._decoding = asyncio.Lock()
         self._letting_go = asyncio.Event()
         self._stopping = False
@@ -265,7 +268,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             *self._handlers,
             group_id=self._prefix + service,
             batch=True,
-            max_records=self._at_once,
+            max_records=self._at_first,
             batch_timeout_ms=20,
             # aiokafka has one fetch at a time open with a broker, without the partitions whose records are still at
             # hand: what comes there meanwhile waits until that fetch ends.
@@ -345,7 +348,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
 
     async def _consume(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> None:
         batch = _Batch()
-        batch.take_in(records)
+        batch.take_in(records, at_most=self._at_first)
         await self._until_done(batch)
         self._healthy = True
         await self._tell_progress(batch.newest)
@@ -416,7 +419,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
     async def _read_on(self, batch: _Batch) -> Records:
         """The next portion, where one is at hand and the batch may have more; nothing where it should be committed."""
         consumer = self.subscriber.consumer
-        if consumer is None or batch.read_last < self._at_once:
+        if consumer is None or not batch.more_waits:
             return ()
         # While partitions are let go aiokafka has no answer until they are given out again, for which it waits for us.
         if self._letting_go.is_set() or time.perf_counter() - batch.began > _LONGEST_READING:
@@ -429,7 +432,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             return ()
         records = tuple(chain.from_iterable(read.values()))
         if records:
-            batch.take_in(records)
+            batch.take_in(records, at_most=self._at_once)
         return records
 
     def _begin(self, records: Records, *, after: _Portion | None) -> _Portion:
