@@ -132,7 +132,7 @@ def letter(
         "From": _shown(sender),
         "To": _shown(recipient),
         "Subject": _FOREIGN_WORDS.sub(lambda words: _encoded(words[0]), one_line(content.subject, _MAX_SUBJECT)),
-        "Date": format_datetime(date),
+        "Date": _date(date.replace(microsecond=0)),
         "Message-ID": message_id(email_id, sender),
         # RFC 3834, and the same for Exchange, which answers to machines otherwise.
         "Auto-Submitted": "auto-generated",
@@ -168,6 +168,11 @@ def report_content(request: EmailRequested) -> Content:
             for index, attachment in enumerate(request.attachments)
         ),
     )
+
+
+@lru_cache(maxsize=4)
+def _date(second: datetime) -> str:
+    return format_datetime(second)
 
 
 @lru_cache(maxsize=1_000)

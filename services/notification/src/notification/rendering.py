@@ -72,12 +72,15 @@ def watcher_email(shown: Sequence[Shown], reader: Reader, inbox_name: str) -> Co
     """The e-mail that tells of one communication, or the digest of several; oldest first."""
     inbox = wording.one_line(inbox_name)
     said = _said(tuple(shown), reader.zone, inbox, reader.inbox_link)
-    foot = {"inbox": inbox, "stop_link": reader.stop_link}
-    return replace(
-        said,
-        text=said.text + _template("_foot.txt.j2").render(foot),
-        html=said.html + _ascii(_template("_foot.html.j2").render(foot)),
-    )
+    text, html = _foot(inbox, reader.stop_link)
+    return Content(said.subject, said.text + text, said.html + html)
+
+
+@lru_cache(maxsize=1_000)
+def _foot(inbox: str, stop_link: str | None) -> tuple[str, str]:
+    """Why one gets an e-mail and how to stop it, as text and as HTML: the same in all that one gets of an inbox."""
+    values = {"inbox": inbox, "stop_link": stop_link}
+    return _template("_foot.txt.j2").render(values), _ascii(_template("_foot.html.j2").render(values))
 
 
 @lru_cache(maxsize=256)

@@ -212,6 +212,14 @@ class Mailing:
     async def send_due(self) -> bool:
         """Send until nothing is due and nothing is on its way. One that stalls holds up no other."""
         sending: dict[asyncio.Task[None], ClaimedEmail] = {}
+        done: list[asyncio.Task[None]] = []
+
+        def one_is_done(task: asyncio.Task[None]) -> None:
+            done.append(task)
+            # Nobody need look while there is too little room to claim more.
+            if (len(sending) - len(done)) * 2 <= self._at_once:
+                self._changed.set()
+
         renewed_at = self._clock()
         look = True
         try:
@@ -221,14 +229,14 @@ class Mailing:
                     self._queued = False
                     for email in await self._claim(list(sending.values())):
                         task = asyncio.create_task(self._send(email))
-                        task.add_done_callback(self._one_is_done)
+                        task.add_done_callback(one_is_done)
                         sending[task] = email
                 if not sending:
                     return False
                 look = await self._wait()
-                done = [task for task in sending if task.done()]
                 look = look or len(done) == len(sending)
-                for task in done:
+                while done:
+                    task = done.pop()
                     del sending[task]
                     task.result()
                 now = self._clock()
@@ -278,9 +286,6 @@ class Mailing:
             if not is_transient(error):
                 raise
             log.warning("email_leases_not_renewed", error=type(error).__name__)
-
-    def _one_is_done(self, _: asyncio.Task[None]) -> None:
-        self._changed.set()
 
     async def _wait(self) -> bool:
         """Wait until an e-mail is done or queued, or for a second; True when it is time to look at the queue."""
