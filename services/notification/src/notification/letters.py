@@ -172,6 +172,7 @@ def report_content(request: EmailRequested) -> Content:
 
 @lru_cache(maxsize=4)
 def _date(second: datetime) -> str:
+    # Hundreds go in one second.
     return format_datetime(second)
 
 
