@@ -1,4 +1,4 @@
-"""Runs a service that kills itself, with SIGKILL, at one point of one batch: `python -m tests.faults.killed SERVICE`.
+"""Runs a service that kills itself, with SIGKILL, at one point of one portion: `python -m tests.faults.killed SERVICE`.
 
 The product has no hooks for this. Here its own classes are wrapped from outside, then its `__main__` runs.
 `KILL_AT` names the point, `KILL_PORTION` the portion (1 is the first that holds records of `KILL_TOPIC`).

@@ -315,8 +315,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             return not self._stopping
         tasks = [*self.subscriber.tasks]
         # aiokafka has no public word for this; a test holds these names to the version that is locked.
-        coordinator = getattr(consumer._coordinator, "_coordination_task", None)  # noqa: SLF001 - see above
-        fetcher = getattr(consumer._fetcher, "_fetch_task", None)  # noqa: SLF001 - see above
+        coordinator = getattr(consumer._coordinator, "_coordination_task", None)  # noqa: SLF001 - not public
+        fetcher = getattr(consumer._fetcher, "_fetch_task", None)  # noqa: SLF001 - not public
         return not any(task.done() for task in (*tasks, coordinator, fetcher) if task is not None)
 
     @property
@@ -701,7 +701,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is n
             log.warning("progress_not_told", error=type(error).__name__)
 
 
-def split_by_key(records: Records) -> list[Records]:
+def split_by_key(records: Records) -> Sequence[Records]:
     """Cut records into a few groups, each in its order and all records of one key in the same group.
 
     Records of two calls that are cut into as many groups have their keys in the same places.
@@ -712,7 +712,7 @@ def split_by_key(records: Records) -> list[Records]:
     groups: list[list[ConsumerRecord[Any, Any]]] = [[] for _ in range(count)]
     for record in records:
         groups[crc32(record.key or b"") % count].append(record)
-    return list(groups)
+    return groups
 
 
 def _origin(record: ConsumerRecord[Any, Any]) -> tuple[str, int, int]:

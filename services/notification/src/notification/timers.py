@@ -216,16 +216,14 @@ class Mailing:
 
         def one_is_done(task: asyncio.Task[None]) -> None:
             done.append(task)
-            # Nobody need look while there is too little room to claim more.
-            if (len(sending) - len(done)) * 2 <= self._at_once:
+            if self._may_claim(len(sending) - len(done)):
                 self._changed.set()
 
         renewed_at = self._clock()
         look = True
         try:
             while True:
-                # A claim costs a transaction: not for each e-mail that goes, but as soon as half have gone.
-                if look or (self._at_once - len(sending)) * 2 >= self._at_once:
+                if look or self._may_claim(len(sending)):
                     self._queued = False
                     for email in await self._claim(list(sending.values())):
                         task = asyncio.create_task(self._send(email))
@@ -249,6 +247,10 @@ class Mailing:
                 await asyncio.wait(sending, timeout=_DRAIN_SECONDS)
                 for task in sending:
                     task.cancel()
+
+    def _may_claim(self, on_their_way: int) -> bool:
+        """Whether so many have gone that it is worth a transaction: half, not each e-mail that goes."""
+        return on_their_way * 2 <= self._at_once
 
     async def _claim(self, sending: list[ClaimedEmail]) -> list[ClaimedEmail]:
         slow = sum(email.slow for email in sending)
