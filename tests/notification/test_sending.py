@@ -226,3 +226,91 @@ async def test_what_a_server_says_in_another_encoding_can_be_written_down() -> N
     assert result == Refused("550 5.1.1 Empf?nger unbekannt")
     await connections.close()
     listening.close()
+
+
+@dataclass
+class Conversing:
+    """A mail server that is no library's: what it answers to each command, and the bytes that follow DATA."""
+
+    answers: dict[bytes, bytes] = field(default_factory=dict)
+    received: bytes = b""
+    commands: list[bytes] = field(default_factory=list)
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        while line := await reader.readline():
+            command = line.split()[0].upper()
+            self.commands.append(command)
+            answer = self.answers.get(command, b"354 go on" if command == b"DATA" else b"250 OK")
+            if answer == b"":
+                writer.write(b"354 go on\r\n")
+                await writer.drain()
+                writer.close()
+                self.hung_up.set()
+                return
+            writer.write(answer + b"\r\n")
+            if answer.startswith(b"354"):
+                self.received = await reader.readuntil(b"\r\n.\r\n")
+                writer.write(b"250 OK\r\n")
+
+
+@asynccontextmanager
+async def connected(server: Conversing) -> AsyncIterator[MailConnections]:
+    listening = await asyncio.start_server(server.converse, "127.0.0.1", 0)
+    connections = MailConnections(MailServer("127.0.0.1", listening.sockets[0].getsockname()[1]), 1)
+    yield connections
+    await connections.close()
+    listening.close()
+
+
+@pytest.mark.parametrize(
+    ("letter", "on_the_wire"),
+    [
+        (b"Subject: x\r\n\r\nx\r\n", b"Subject: x\r\n\r\nx\r\n.\r\n"),
+        (b"Subject: x\r\n\r\nx", b"Subject: x\r\n\r\nx\r\n.\r\n"),
+        (b"Subject: x\r\n\r\n.\r\n..\r\n.x\r\n", b"Subject: x\r\n\r\n..\r\n...\r\n..x\r\n.\r\n"),
+        (b"Subject: x\n\nx\n.\nMAIL\r.\r\n", b"Subject: x\r\n\r\nx\r\n..\r\nMAIL\r\n..\r\n.\r\n"),
+    ],
+)
+async def test_no_line_of_an_email_can_end_it_and_none_ends_in_anything_but_cr_lf(
+    letter: bytes, on_the_wire: bytes
+) -> None:
+    """Servers disagree on a lone LF or CR; what hides behind one could pass for another e-mail."""
+    server = Conversing()
+    async with connected(server) as connections:
+        assert await connections.deliver("inbox@example.com", "wendy@example.com", letter) == Accepted()
+    assert server.received == on_the_wire
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (b"554 5.3.4 no", Refused("554 5.3.4 no")),
+        (b"451 4.3.0 later", Deferred("451 4.3.0 later", slow=True)),
+        (b"421 4.3.2 closing", Deferred("421 4.3.2 closing", slow=True)),
+    ],
+)
+async def test_a_server_that_is_not_ready_for_the_email_itself_is_not_given_it(
+    answer: bytes, result: Deferred | Refused
+) -> None:
+    turns: list[str] = []
+
+    async def in_turn() -> None:
+        turns.append("taken")
+
+    server = Conversing({b"DATA": answer})
+    async with connected(server) as connections:
+        assert await connections.deliver("inbox@example.com", "wendy@example.com", LETTER, in_turn) == result
+        del server.answers[b"DATA"]
+        assert await connections.deliver("inbox@example.com", "wendy@example.com", LETTER, in_turn) == Accepted()
+    assert turns == ["taken"]
+
+
+async def test_a_server_that_hangs_up_before_it_is_given_the_email_gets_it_later() -> None:
+    server = Conversing({b"DATA": b""})
+    async with connected(server) as connections:
+        result = await connections.deliver("inbox@example.com", "wendy@example.com", LETTER, server.hung_up.wait)
+        assert isinstance(result, Deferred)
+        server.answers.clear()
+        assert await connections.deliver("inbox@example.com", "wendy@example.com", LETTER) == Accepted()

@@ -18,6 +18,7 @@ from aiosmtplib import (
     SMTPResponseException,
     SMTPSenderRefused,
     SMTPServerDisconnected,
+    SMTPStatus,
 )
 
 from notification.attempts import Accepted, Deferred, Refused
@@ -89,8 +90,8 @@ class MailConnections:
     ) -> Accepted | Deferred | Refused:
         """Hand one e-mail for one recipient to the server, and say what it answered.
 
-        `before_handing_over` is waited for once the server has taken sender and recipient: only what comes after it
-        can make the server accept the e-mail.
+        `before_handing_over` is waited for once the server is ready for the e-mail itself: only what comes after it
+        can make the server accept it.
 
         A 5xx to this e-mail (its sender, recipient or content) is a refusal. Whatever keeps us from talking
         to the server at all (no server, no trust, no right) is not the e-mail's fault, whatever its code: a
@@ -103,8 +104,7 @@ class MailConnections:
                 return _failed(error)
             try:
                 await used.connection.rcpt(recipient)
-                await before_handing_over()
-                await used.connection.data(letter)
+                await _hand_over(used.connection, letter, before_handing_over)
             except (SMTPRecipientRefused, SMTPDataError) as error:
                 await self._reset(used)
                 return _answered(error)
@@ -191,6 +191,30 @@ class MailConnections:
     def _keep(self, used: _Idle) -> None:
         used.since = time.monotonic()
         self._idle.append(used)
+
+
+async def _hand_over(connection: aiosmtplib.SMTP, letter: bytes, first: Callable[[], Awaitable[object]]) -> None:
+    # What `SMTP.data` does, with something to wait for between the server's readiness and the e-mail (decision 42).
+    ready = await connection.execute_command(b"DATA")
+    if ready.code != SMTPStatus.start_input:
+        raise SMTPDataError(ready.code, ready.message)
+    await first()
+    if connection.protocol is None:
+        raise SMTPServerDisconnected("the connection was lost before the e-mail was handed over")
+    connection.protocol.write(_transparent(letter))
+    answer = await connection.protocol.read_response(connection.timeout)
+    if answer.code != SMTPStatus.completed:
+        raise SMTPDataError(answer.code, answer.message)
+
+
+def _transparent(letter: bytes) -> bytes:
+    """A letter as it follows DATA, with its end (RFC 5321 §4.5.2).
+
+    No line ends in anything but CR LF: a lone LF or CR is an end of line to some servers and none to others, and what
+    one of them relays could hold a second e-mail for the next.
+    """
+    lines = b"\n" + letter.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n")
+    return lines.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")[2:] + b"\r\n.\r\n"
 
 
 def _failed(error: Exception, *, slow: bool = False) -> Deferred | Refused:

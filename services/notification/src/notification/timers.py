@@ -125,27 +125,41 @@ class Recording:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._turn = asyncio.Lock()
-        self._waiting: list[Attempt] = []
+        self._waiting: list[tuple[Attempt, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def record(self, attempt: Attempt) -> None:
-        """Write it, alone or with others; it is committed when this returns."""
-        self._waiting.append(attempt)
-        async with self._turn:
-            if attempt not in self._waiting:
-                return
-            together = list(self._waiting)
-            try:
-                await self._write(together)
-            except Exception:
+        """Write it, alone or with others; it is committed when this returns, and written too if this is cancelled."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((attempt, written))
+        if self._writing is None:
+            # All who wait hear of it at once: a lock that they hand on one by one costs each of them a turn of the
+            # loop, in which nothing is written.
+            self._writing = asyncio.create_task(self._write_what_waits())
+        await written
+
+    async def _write_what_waits(self) -> None:
+        try:
+            while self._waiting:
+                together, self._waiting = self._waiting, []
+                await self._write_all(together)
+        finally:
+            self._writing = None
+
+    async def _write_all(self, together: Sequence[tuple[Attempt, asyncio.Future[None]]]) -> None:
+        try:
+            await self._write([attempt for attempt, _ in together])
+        except Exception as error:
+            if len(together) > 1:
                 # The database refuses something in one of them. Each is written by itself: one is at fault, at most.
-                self._waiting.remove(attempt)
-                if len(together) == 1:
-                    raise
-                await self._write([attempt])
-            else:
-                # Not before: whoever has the next turn writes what one who was cancelled has left.
-                del self._waiting[: len(together)]
+                for one in together:
+                    await self._write_all([one])
+            elif not together[0][1].done():
+                together[0][1].set_exception(error)
+            return
+        for _, written in together:
+            if not written.done():
+                written.set_result(None)
 
     async def _write(self, attempts: Sequence[Attempt]) -> None:
         pause = 0.1
