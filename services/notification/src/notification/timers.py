@@ -59,6 +59,8 @@ _FORGOTTEN_AT_ONCE: Final = 5_000
 _LEASE: Final = timedelta(seconds=30)
 _RENEW_EVERY: Final = timedelta(seconds=8)
 _DRAIN_SECONDS: Final = 8.0
+# A claim is ten statements: for fewer e-mails they would be a tenth of what an e-mail costs.
+_CLAIMED_AT_LEAST: Final = 128
 _CLAIMED_PER_CONNECTION: Final = 16
 _MEASURED_WHEN_YOUNGER: Final = timedelta(hours=1)
 
@@ -207,7 +209,7 @@ class Mailing:
         self._console_links = console_links
         self._first_pause = first_pause
         self._max_per_second = max_per_second
-        self._at_once = connections.count * _CLAIMED_PER_CONNECTION
+        self._at_once = max(connections.count * _CLAIMED_PER_CONNECTION, _CLAIMED_AT_LEAST)
         # However slow some of it is, half of the connections are for the others.
         self._half = max(connections.count // 2, 1)
         self._conversations = asyncio.Semaphore(connections.count)
