@@ -19,7 +19,7 @@ from tests.notification.test_service import learn, told, turn_on
 from tests.notification.words import a_message
 from tests.support import FreshTopics, eventually
 
-EMAILS = int(os.environ.get("KILLED_EMAILS", "120"))
+EMAILS = int(os.environ.get("KILLED_EMAILS", "240"))
 WATCHERS = ("wendy", "will", "wanda", "walt")
 CONNECTIONS = 4
 KILLS = 3
