@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import as_file, files
 from typing import Any, Final, TypeAlias, TypeVar
@@ -151,6 +151,12 @@ async def insert_new(
     except (OverflowError, TypeError, ValueError) as error:
         # COPY's encoder says plainly what a statement's encoder says as DataError.
         raise asyncpg.DataError(f"{table}: {type(error).__name__} while encoding") from None
+
+
+def as_json(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Whole rows as `json_to_recordset` takes them, which is how a statement is given many of them (decision 40)."""
+    names = tuple(columns)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def refuses_data(error: BaseException) -> bool:

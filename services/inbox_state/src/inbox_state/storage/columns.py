@@ -64,13 +64,8 @@ def of(alias: str, columns: Iterable[str]) -> str:
 
 
 def given(columns: Mapping[str, str]) -> str:
-    """Whole rows that come as JSON in the first argument (decision 40), see `rows_given`."""
+    """Whole rows that come as JSON in the first argument (see `service_kit.database.as_json`)."""
     return f"json_to_recordset($1::json) AS given ({', '.join(f'{column} {type}' for column, type in columns.items())})"
-
-
-def rows_given(columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
-    """Whole rows, as `given` takes them."""
-    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def replaced(columns: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from inbox_state.read_state import Position
 from inbox_state.storage import columns, search
 from inbox_state.threads import Communication, Counted, Key, Name, Thread
-from service_kit.database import Connection, insert_new
+from service_kit.database import Connection, as_json, insert_new
 
 _COMMUNICATION_VALUES: Final = attrgetter(*columns.COMMUNICATION)
 _WITHOUT_DOCUMENT: Final = tuple(columns.COMMUNICATION)[:-1]
@@ -57,7 +57,7 @@ async def save_communications(connection: Connection, communications: Sequence[C
         ON CONFLICT (account_id, communication_id) DO UPDATE
         SET {columns.replaced(tuple(columns.COMMUNICATION)[2:])}
         """,  # noqa: S608 - put together from constants; every value is an argument
-        columns.rows_given(columns.COMMUNICATION, map(_COMMUNICATION_VALUES, communications)),
+        as_json(columns.COMMUNICATION, map(_COMMUNICATION_VALUES, communications)),
     )
     await search.save_texts(connection, communications)
 
@@ -124,7 +124,7 @@ async def save_threads(connection: Connection, threads: Sequence[Thread]) -> Non
         ON CONFLICT (account_id, thread_id) DO UPDATE
         SET {columns.replaced(tuple(columns.THREAD)[4:])}
         """,  # noqa: S608 - put together from constants; every value is an argument
-        columns.rows_given(columns.THREAD, known),
+        as_json(columns.THREAD, known),
     )
 
 

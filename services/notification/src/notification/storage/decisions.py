@@ -38,19 +38,19 @@ async def keep_newest_snapshots(
     overlapping batches during a rebalance.
     """
     rows = [
-        (
-            candidate.account_id,
-            candidate.snapshot.communication_id,
-            candidate.snapshot.version,
-            candidate.snapshot.inbox_id,
-            candidate.snapshot.model_dump_json(exclude_none=True),
-            candidate.snapshot.unread_at is not None,
-            candidate.waits_from,
-            candidate.origin_at,
-            evaluate_at,
-            kept_until,
-            candidate.traceparent,
-        )
+        {
+            "account_id": candidate.account_id,
+            "communication_id": candidate.snapshot.communication_id,
+            "version": candidate.snapshot.version,
+            "inbox_id": candidate.snapshot.inbox_id,
+            "snapshot": candidate.snapshot.model_dump_json(exclude_none=True),
+            "unread": candidate.snapshot.unread_at is not None,
+            "waits_from": candidate.waits_from,
+            "origin_at": candidate.origin_at,
+            "evaluate_at": evaluate_at,
+            "kept_until": kept_until,
+            "traceparent": candidate.traceparent,
+        }
         for candidate, evaluate_at, kept_until in candidates
     ]
     await connection.execute(
@@ -61,12 +61,10 @@ async def keep_newest_snapshots(
         )
         SELECT account_id, communication_id, version, inbox_id, snapshot::jsonb, unread, waits_from, origin_at,
             evaluate_at, kept_until, traceparent
-        FROM unnest(
-            $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[],
-            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[]
-        ) AS n (
-            account_id, communication_id, version, inbox_id, snapshot, unread, waits_from, origin_at, evaluate_at,
-            kept_until, traceparent
+        FROM json_to_recordset($1::json) AS n (
+            account_id text, communication_id text, version bigint, inbox_id text, snapshot text, unread boolean,
+            waits_from timestamptz, origin_at timestamptz, evaluate_at timestamptz, kept_until timestamptz,
+            traceparent text
         )
         ORDER BY account_id, communication_id
         ON CONFLICT (account_id, communication_id) DO UPDATE SET
@@ -76,7 +74,7 @@ async def keep_newest_snapshots(
             traceparent = excluded.traceparent
         WHERE held.version < excluded.version
         """,
-        *columns(rows, 11),
+        rows,
     )
 
 
@@ -378,34 +376,20 @@ def _notice_row(notice: Notice) -> tuple[str, ...]:
 
 async def queue_emails(connection: Connection, emails: Iterable[QueuedEmail], now: datetime) -> None:
     """Queue e-mails, or record those that nobody wants; one that was ever queued under its id stays as it is."""
-    rows = [
-        (
-            e.account_id,
-            e.email_id,
-            e.purpose,
-            e.inbox_id,
-            e.user_id,
-            e.due_at,
-            e.measured_from,
-            e.outcome,
-            e.traceparent,
-        )
-        for e in emails
-    ]
     await connection.execute(
         """
         INSERT INTO emails
             (account_id, email_id, purpose, inbox_id, user_id, due_at, measured_from, next_attempt_at, queued_at,
             outcome, finished_at, traceparent)
-        SELECT account_id, email_id, purpose, inbox_id, user_id, due_at, measured_from, due_at, $10::timestamptz,
-            outcome, CASE WHEN outcome IS NOT NULL THEN $10::timestamptz END, traceparent
-        FROM unnest(
-            $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-            $8::text[], $9::text[]
-        ) AS n (account_id, email_id, purpose, inbox_id, user_id, due_at, measured_from, outcome, traceparent)
+        SELECT account_id, email_id, purpose, inbox_id, user_id, due_at, measured_from, due_at, $2::timestamptz,
+            outcome, CASE WHEN outcome IS NOT NULL THEN $2::timestamptz END, traceparent
+        FROM json_to_recordset($1::json) AS n (
+            account_id text, email_id text, purpose text, inbox_id text, user_id text, due_at timestamptz,
+            measured_from timestamptz, outcome text, traceparent text
+        )
         ORDER BY account_id, email_id
         ON CONFLICT DO NOTHING
         """,
-        *columns(rows, 9),
+        list(emails),
         now,
     )

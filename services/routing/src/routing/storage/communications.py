@@ -13,7 +13,7 @@ import orjson
 from routing.communications import Communication, Standing, document_of, restored
 from routing.facts import Fact, Instant, instant, moment
 from routing.ring_plan import Presence
-from service_kit.database import Connection, insert_new
+from service_kit.database import Connection, as_json, insert_new
 
 _COLUMNS: Final = (
     "account_id",
@@ -82,7 +82,7 @@ async def save_communications(connection: Connection, savings: Sequence[Saving],
     rows = sorted(_row(saving, now) for saving in savings if not saving.communication.is_new)
     if not rows:
         return
-    # An upsert, because that always goes by the primary key. Its rows come as JSON: see decision 40.
+    # An upsert, because that always goes by the primary key.
     await connection.execute(
         """
         INSERT INTO communications (
@@ -100,7 +100,7 @@ async def save_communications(connection: Connection, savings: Sequence[Saving],
             unrouted_line = excluded.unrouted_line, unrouted_at = excluded.unrouted_at,
             touched_at = excluded.touched_at
         """,
-        [dict(zip(_COLUMNS, row, strict=True)) for row in rows],
+        as_json(_COLUMNS, rows),
     )
 
 
