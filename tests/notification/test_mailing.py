@@ -206,6 +206,40 @@ async def test_an_email_whose_sender_died_is_sent_again_when_the_lease_is_over(n
     assert len(notifying.inbox) == 1
 
 
+async def test_who_leaves_gives_back_what_is_not_begun_and_others_send_it_at_once(notifying: Notifying) -> None:
+    await one_missed_call(notifying, "walt", "wanda", "wendy", "will")
+    announced, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(stage: Stage, envelope: Envelope, address: str) -> str | None:
+        announced.set()
+        await goes_on.wait()
+        return None
+
+    notifying.mail.answer = answer
+    notifying.connections = MailConnections(MailServer("127.0.0.1", notifying.mail.port), 1)
+    leaving = asyncio.create_task(notifying.another_mailing().send_due())
+    await announced.wait()
+    leaving.cancel()
+    goes_on.set()
+    await asyncio.wait([leaving])
+    # What was begun was brought to its end, and no time has passed.
+    assert len(notifying.inbox) == 1
+    await notifying.another_mailing().send_due()
+    assert await notifying.outcomes() == [(watcher, "sent", 1) for watcher in ("walt", "wanda", "wendy", "will")]
+    assert len(notifying.inbox) == 4
+    await notifying.connections.close()
+
+
+async def test_what_somebody_else_has_claimed_meanwhile_is_not_given_back(notifying: Notifying) -> None:
+    await one_missed_call(notifying, "wendy")
+    room, lease = Room(10, 10, 10), seconds(30)
+    async with notifying.database.transaction() as connection:
+        late = await queue.claim_emails(connection, notifying.now, lease, room)
+        assert await queue.claim_emails(connection, notifying.now + lease, lease, room)
+        await queue.give_back(connection, late)
+        assert await queue.claim_emails(connection, notifying.now + lease, lease, room) == []
+
+
 @dataclass
 class Breaking:
     """A server that takes an e-mail and then resets the connection, before or after it has kept it."""

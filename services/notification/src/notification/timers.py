@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -215,6 +215,7 @@ class Mailing:
         self._conversations = asyncio.Semaphore(connections.count)
         self._not_recorded = asyncio.Semaphore(connections.count)
         self._of_a_reader: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
+        self._begun: set[tuple[str, str]] = set()
         self._queued = False
         self._changed = asyncio.Event()
         self.timer = Timer("send-emails", _POLL, self.send_due)
@@ -259,10 +260,26 @@ class Mailing:
                     await self._renew(list(sending.values()), now)
         finally:
             if sending:
-                # What the server may have accepted must be recorded, or it is sent again.
-                await asyncio.wait(sending, timeout=_DRAIN_SECONDS)
-                for task in sending:
-                    task.cancel()
+                await self._leave(sending)
+
+    async def _leave(self, sending: Mapping[asyncio.Task[None], ClaimedEmail]) -> None:
+        """End what has begun, and give back the rest: somebody else sends it now, not when its lease is over."""
+        not_begun = {task: email for task, email in sending.items() if not task.done() and email.key not in self._begun}
+        for task in not_begun:
+            task.cancel()
+        # What the server may have accepted must be recorded, or it is sent again.
+        await asyncio.wait(sending, timeout=_DRAIN_SECONDS)
+        for task in sending:
+            task.cancel()
+        if not not_begun:
+            return
+        try:
+            async with self._database.connection() as connection:
+                await queue.give_back(connection, list(not_begun.values()))
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("emails_not_given_back", error=type(error).__name__)
 
     def _may_claim(self, on_their_way: int) -> bool:
         """Whether so many have gone that it is worth a transaction: half, not each e-mail that goes."""
@@ -324,7 +341,10 @@ class Mailing:
 
     async def _send(self, email: ClaimedEmail) -> None:
         with tracing.work("send e-mail", email.traceparent, kind="client") as span:
-            outcome = await self._send_once(email)
+            try:
+                outcome = await self._send_once(email)
+            finally:
+                self._begun.discard(email.key)
             noted: dict[str, str | int] = {
                 "email.id": email.email_id,
                 "email.outcome": outcome,
@@ -344,6 +364,7 @@ class Mailing:
         async with self._share_of(email), AsyncExitStack() as until_recorded:
             in_turn = partial(until_recorded.enter_async_context, self._not_recorded)
             async with self._conversations:
+                self._begun.add(email.key)
                 # Written only now: many at a time would keep the connections waiting for them.
                 result = await self._delivered(email, user, in_turn)
             return await self._settle(email, result)
@@ -358,6 +379,7 @@ class Mailing:
         return await self._connections.deliver(self._sender.address, address, prepared, in_turn)
 
     async def _settle(self, email: ClaimedEmail, result: Result) -> str:
+        self._begun.add(email.key)
         now = self._clock()
         comes = after(result, attempts=email.attempts, due_at=email.due_at, now=now, first_pause=self._first_pause)
         await self._recording.record(Attempt(email, comes, now))

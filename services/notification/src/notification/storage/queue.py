@@ -96,6 +96,11 @@ class ClaimedEmail:
         return self.report.report if self.report else "watcher_emails"
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Account and e-mail."""
+        return self.account_id, self.email_id
+
+    @property
     def reader(self) -> tuple[str, str]:
         """Account and user."""
         return self.account_id, self.user_id
@@ -270,8 +275,21 @@ async def renew_leases(connection: Connection, emails: Sequence[ClaimedEmail], u
             FOR UPDATE SKIP LOCKED
         )
         """,
-        *columns([(email.account_id, email.email_id) for email in emails], 2),
+        *columns([email.key for email in emails], 2),
         until,
+    )
+
+
+async def give_back(connection: Connection, emails: Sequence[ClaimedEmail]) -> None:
+    """Let others claim e-mails that nothing was attempted with; not those that somebody else has claimed meanwhile."""
+    await connection.execute(
+        """
+        UPDATE emails AS e SET locked_until = NULL, attempts = e.attempts - 1
+        FROM unnest($1::text[], $2::text[], $3::int[]) AS own (account_id, email_id, attempts)
+        WHERE e.account_id = own.account_id AND e.email_id = own.email_id AND e.attempts = own.attempts
+            AND e.outcome IS NULL
+        """,
+        *columns([(*email.key, email.attempts) for email in emails], 3),
     )
 
 
@@ -293,8 +311,8 @@ async def record_attempts(connection: Connection, attempts: Sequence[Attempt]) -
     again: list[tuple[str, str, datetime, str, bool]] = []
     later: list[tuple[str, str, datetime]] = []
     # In the order of their ids: another process may be about to write some of the same.
-    for one in sorted(attempts, key=lambda one: (one.email.account_id, one.email.email_id)):
-        key = (one.email.account_id, one.email.email_id)
+    for one in sorted(attempts, key=lambda one: one.email.key):
+        key = one.email.key
         match one.comes:
             case Over(outcome, detail):
                 over.append((*key, outcome, detail, one.at))
