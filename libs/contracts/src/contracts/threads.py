@@ -9,7 +9,8 @@ from uuid import UUID
 
 from contracts.numbers import ANONYMOUS
 
-_THREADS: Final = UUID("2c8e0d3b-90b1-5d57-8a52-5b3c2f3b9b64")
+_THREADS: Final = UUID("2c8e0d3b-90b1-5d57-8a52-5b3c2f3b9b64").bytes
+_VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 @lru_cache(maxsize=1_000)
@@ -21,8 +22,6 @@ def thread_id(account_id: str, inbox_id: str, contact_number: str, communication
 
 def _uuid5(name: str) -> str:
     """A version 5 UUID (RFC 9562 §5.5) as text: what `uuid.uuid5` gives, without the object, in a third of the time."""
-    digest = bytearray(sha1(_THREADS.bytes + name.encode(), usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = sha1(_THREADS + name.encode(), usedforsecurity=False).hexdigest()
+    # The version's digit, and the two bits of the variant.
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
