@@ -6,7 +6,7 @@ import asyncio
 import base64
 from collections import Counter
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from mailbox import Maildir
 
 import pytest
@@ -47,6 +47,21 @@ def answering(*answers: str | None, stage: Stage = "message") -> Answer:
         return left.pop(0) if at == stage and left else None
 
     return answer
+
+
+@dataclass
+class Stalling:
+    """Accepts everything, but lets the first conversation about an address that begins so wait until it `goes_on`."""
+
+    about: str = ""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, stage: Stage, envelope: Envelope, address: str) -> str | None:
+        if address.startswith(self.about) and not self.begun.is_set():
+            self.begun.set()
+            await self.goes_on.wait()
+        return None
 
 
 @pytest.mark.parametrize("stage", ["recipient", "message"])
@@ -95,25 +110,18 @@ async def test_one_bad_recipient_holds_up_nobody(notifying: Notifying) -> None:
 
 async def test_a_recipient_on_which_the_server_stalls_holds_up_nobody(notifying: Notifying) -> None:
     await one_missed_call(notifying, *(f"user-{n:02}" for n in range(30)))
-    stalling, goes_on = asyncio.Event(), asyncio.Event()
-
-    async def answer(stage: Stage, envelope: Envelope, address: str) -> str | None:
-        if address.startswith("user-00@") and not stalling.is_set():
-            stalling.set()
-            await goes_on.wait()
-        return None
-
-    notifying.mail.answer = answer
+    stalling = Stalling("user-00@")
+    notifying.mail.answer = stalling.answer
     notifying.connections = MailConnections(MailServer("127.0.0.1", notifying.mail.port), 2)
     sending = asyncio.create_task(notifying.another_mailing().send_due())
-    await stalling.wait()
+    await stalling.begun.wait()
     await eventually(lambda: len(notifying.inbox) == 29, because="the others being sent meanwhile")
     assert ("user-00", None, 1) in await notifying.outcomes()
     # What comes meanwhile isn't held up either, but for what goes to the same recipient.
     await notifying.hear(a_message())
     await notifying.evaluate()
     await eventually(lambda: len(notifying.inbox) == 29 + 29, because="the next ones being sent meanwhile")
-    goes_on.set()
+    stalling.goes_on.set()
     await sending
     assert {outcome for _, outcome, _ in await notifying.outcomes()} == {"sent"}
     await notifying.connections.close()
@@ -208,19 +216,13 @@ async def test_an_email_whose_sender_died_is_sent_again_when_the_lease_is_over(n
 
 async def test_who_leaves_gives_back_what_is_not_begun_and_others_send_it_at_once(notifying: Notifying) -> None:
     await one_missed_call(notifying, "walt", "wanda", "wendy", "will")
-    announced, goes_on = asyncio.Event(), asyncio.Event()
-
-    async def answer(stage: Stage, envelope: Envelope, address: str) -> str | None:
-        announced.set()
-        await goes_on.wait()
-        return None
-
-    notifying.mail.answer = answer
+    stalling = Stalling()
+    notifying.mail.answer = stalling.answer
     notifying.connections = MailConnections(MailServer("127.0.0.1", notifying.mail.port), 1)
     leaving = asyncio.create_task(notifying.another_mailing().send_due())
-    await announced.wait()
+    await stalling.begun.wait()
     leaving.cancel()
-    goes_on.set()
+    stalling.goes_on.set()
     await asyncio.wait([leaving])
     # What was begun was brought to its end, and no time has passed.
     assert len(notifying.inbox) == 1

@@ -213,35 +213,21 @@ def test_without_a_console_there_are_no_links_to_it() -> None:
     assert given(console_url="https://desk.example/").console_links.inbox("a b") == "https://desk.example/inboxes/a%20b"
 
 
-async def test_what_a_server_says_in_another_encoding_can_be_written_down() -> None:
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 hello\r\n")
-        while line := await reader.readline():
-            refuses = line.startswith(b"RCPT")
-            writer.write("550 5.1.1 Empfänger unbekannt\r\n".encode("latin-1") if refuses else b"250 OK\r\n")
-
-    listening = await asyncio.start_server(converse, "127.0.0.1", 0)
-    connections = MailConnections(MailServer("127.0.0.1", listening.sockets[0].getsockname()[1]), 1)
-    result = await connections.deliver("inbox@example.com", "wendy@example.com", LETTER)
-    assert result == Refused("550 5.1.1 Empf?nger unbekannt")
-    await connections.close()
-    listening.close()
-
-
 @dataclass
 class Conversing:
-    """A mail server that is no library's: what it answers to each command, and the bytes that follow DATA."""
+    """A mail server that is no library's: what it answers to some commands, and the bytes that follow DATA.
+
+    Where its answer is empty, it says that it is ready, and hangs up.
+    """
 
     answers: dict[bytes, bytes] = field(default_factory=dict)
     received: bytes = b""
-    commands: list[bytes] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 hello\r\n")
         while line := await reader.readline():
             command = line.split()[0].upper()
-            self.commands.append(command)
             answer = self.answers.get(command, b"354 go on" if command == b"DATA" else b"250 OK")
             if answer == b"":
                 writer.write(b"354 go on\r\n")
@@ -262,6 +248,12 @@ async def connected(server: Conversing) -> AsyncIterator[MailConnections]:
     yield connections
     await connections.close()
     listening.close()
+
+
+async def test_what_a_server_says_in_another_encoding_can_be_written_down() -> None:
+    async with connected(Conversing({b"RCPT": "550 5.1.1 Empfänger unbekannt".encode("latin-1")})) as connections:
+        result = await connections.deliver("inbox@example.com", "wendy@example.com", LETTER)
+    assert result == Refused("550 5.1.1 Empf?nger unbekannt")
 
 
 @pytest.mark.parametrize(

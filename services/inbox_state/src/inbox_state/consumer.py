@@ -166,11 +166,15 @@ def opened_by(arrivals: Iterable[Arrival]) -> set[tuple[str, str, str, str]]:
 
 def traces_of(arrivals: Iterable[Arrival], newest: Mapping[Key, Received[Any]]) -> dict[Key, str]:
     """The trace that each thread's change belongs to, where what brought it about is traced at all."""
-    traced = {key: one.event.traceparent for key, one in newest.items() if one.event.traceparent is not None}
-    if not traced:
-        return traced
-    nows = ((arrival.now, traced.get((arrival.now.account_id, arrival.now.communication_id))) for arrival in arrivals)
-    return {(now.account_id, now.thread_id): traceparent for now, traceparent in nows if traceparent is not None}
+    traces: dict[Key, str] = {}
+    # Mostly nothing is.
+    if all(one.event.traceparent is None for one in newest.values()):
+        return traces
+    for _, (now, _, _) in arrivals:
+        traceparent = newest[now.account_id, now.communication_id].event.traceparent
+        if traceparent is not None:
+            traces[now.account_id, now.thread_id] = traceparent
+    return traces
 
 
 def observe_latency(received: Iterable[Received[Any]], clock: Clock) -> None:

@@ -59,6 +59,7 @@ _FORGOTTEN_AT_ONCE: Final = 5_000
 _LEASE: Final = timedelta(seconds=30)
 _RENEW_EVERY: Final = timedelta(seconds=8)
 _DRAIN_SECONDS: Final = 8.0
+_GIVE_BACK_SECONDS: Final = 2.0
 # A claim is ten statements: for fewer e-mails they would be a tenth of what an e-mail costs.
 _CLAIMED_AT_LEAST: Final = 128
 _CLAIMED_PER_CONNECTION: Final = 16
@@ -274,7 +275,8 @@ class Mailing:
         if not not_begun:
             return
         try:
-            async with self._database.connection() as connection:
+            # A database that is away must not hold up the end: the lease ends by itself.
+            async with asyncio.timeout(_GIVE_BACK_SECONDS), self._database.connection() as connection:
                 await queue.give_back(connection, list(not_begun.values()))
         except Exception as error:
             if not is_transient(error):
